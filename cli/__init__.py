@@ -1,0 +1,1 @@
+"""The mlxopto command line: parses, prints, plots. No signal processing happens here."""

@@ -1,0 +1,49 @@
+"""The app: its commands, and the one place where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from mlxopto.errors import MlxoptoError
+from mlxopto_cli import models, render, train
+
+app = typer.Typer(
+    name="mlxopto",
+    help="Learns an optical compressor from recordings, and then is that compressor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("render")(render.render)
+app.command("train")(train.train)
+app.command("models")(models.models)
+
+
+def main() -> None:
+    """Entry point of the console script: exit code 0 done, 1 the work failed, 2 the request was wrong."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except MlxoptoError as error:
+        _end(f"mlxopto: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _end("mlxopto: interrupted", 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        _end(f"mlxopto: {error.filename or 'the system'}: {error.strerror}", 1)
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,181 @@
+"""mlxopto render: files through a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlxopto.errors import RequestError
+from mlxopto_cli import knobs
+from mlxopto_cli.display import console, share_done
+
+if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
+    from mlxopto.compressor import Compressor
+    from mlxopto.render import FileReport, RenderOptions
+
+
+def render(
+    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Sound files, or folders of them.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; a folder for several inputs.")] = None,
+    model: Annotated[str, typer.Option(help="A shipped model's name, a weights file or a run folder.")] = "cl1b",
+    attack: knobs.Attack = None,
+    release: knobs.Release = None,
+    threshold: knobs.Threshold = None,
+    ratio: knobs.Ratio = None,
+    peak_reduction: knobs.PeakReduction = None,
+    mode: knobs.Mode = None,
+    sets: knobs.Set = None,
+    extrapolate: knobs.Extrapolate = False,
+    link: Annotated[str | None, typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]")] = None,
+    mix: Annotated[float, typer.Option(help="0 dry to 1 wet.")] = 1.0,
+    makeup: Annotated[str, typer.Option(help="Gain of the wet signal in dB.")] = "0",
+    subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]")] = None,
+    clip: Annotated[bool, typer.Option("--clip", help="Let integer output clip instead of refusing it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw waveform, gain reduction and transfer curve to this PNG.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Make programme material and render it at fast, medium and slow attack.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as one JSON object.")] = False,
+) -> None:
+    """Render sound files through a compressor.
+
+    mlxopto render in.wav --attack fast
+    """
+    from mlxopto import compressor as compressors
+    from mlxopto.render import RenderOptions
+
+    controls = {"attack": attack, "release": release, "threshold": threshold, "ratio": ratio, "peak_reduction": peak_reduction, "mode": mode}
+    given = knobs.gather(controls, sets)
+    compressor = compressors.load(model)
+    setting = compressor.panel.setting(given, extrapolate=extrapolate)
+    for warning in knobs.outside(compressor.panel, setting):
+        console.print(f"warning: {warning}")
+    compressors.Stream(compressor, setting, 1, link, mix, _decibels(makeup))  # refuses wrong values before any work
+    options = RenderOptions(setting, link, mix, _decibels(makeup), subtype, clip, force)
+    if demo:
+        if inputs:
+            raise RequestError("--demo makes its own input; leave the input files out")
+        reports = _demo(compressor, options, given, output or Path("mlxopto-demo"))
+    else:
+        if not inputs:
+            raise RequestError("no input file is given; name one or more, or try --demo")
+        reports = _files(inputs, output, compressor, options, plot)
+    if as_json:
+        print(json.dumps({"model": compressor.card.name, "controls": knobs.as_json(compressor.panel, setting), "files": [_json(r) for r in reports]}))
+
+
+def _files(
+    inputs: list[Path], output: Path | None, compressor: Compressor, options: RenderOptions, plot: Path | None
+) -> list[FileReport]:
+    from mlxopto import audio
+    from mlxopto.render import plan, render_file
+
+    pairs = plan(inputs, output, compressor.card.name)
+    headers = [audio.info(source) for source, _ in pairs]  # refuse everything that can be known before the first file is written
+    for _, target in pairs:
+        audio.subtypes(target)
+        audio.check_writable(target, options.force)
+    if plot is not None:
+        if len(pairs) > 1:
+            raise RequestError(f"--plot draws one file, got {len(pairs)}")
+        if plot.suffix.lower() != ".png":
+            raise RequestError(f"--plot must name a .png file, got {plot}")
+        audio.check_writable(plot, options.force)
+    reports = []
+    for (source, target), header in zip(pairs, headers, strict=True):
+        if header.sample_rate != compressor.sample_rate:
+            console.print(f"{source.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back")
+        with share_done(source.name, header.samples / header.sample_rate) as progress:
+            report = render_file(source, target, compressor, options, progress)
+        reports.append(report)
+        _tell(report, header.subtype)
+    if plot is not None:
+        from mlxopto import plots
+
+        label = target.name
+        plots.render_picture(plot, {label: reports[0].overview}, compressor, {label: options.setting})
+        console.print(f"picture: {plot}")
+    return reports
+
+
+def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str], folder: Path) -> list[FileReport]:
+    """Renders the demo song at three positions of the first control that has them (fast, medium, slow attack on a CL 1B)."""
+    import soundfile
+
+    from mlxopto import audio, plots
+    from mlxopto.data import program
+    from mlxopto.render import render_file
+
+    panel = compressor.panel
+    knob = next((c for c in panel.controls if c.name == "attack"), next((c for c in panel.controls if len(c.positions) >= 3), None))
+    if knob is None or not knob.positions:
+        raise RequestError(f"--demo needs a model with a control that has named positions; {compressor.card.name} has none")
+    if knob.name in given:
+        raise RequestError(f"--demo sets {knob.name} itself; leave --{knob.name.replace('_', '-')} out")
+    if not given and "threshold" in options.setting:
+        options = replace(options, setting={**options.setting, **panel.setting({"threshold": -5, "ratio": 4})}) if knob.name == "attack" else options
+    if not folder.is_dir():
+        audio.check_writable(folder, force=False)
+        folder.mkdir()
+    source = folder / "input.wav"
+    rate = compressor.sample_rate
+    with audio.replacing(source) as temporary:
+        soundfile.write(temporary, program.demo(rate), rate, "FLOAT")
+    options = replace(options, force=True, subtype="FLOAT")
+    overviews, settings, reports = {}, {}, []
+    for position, value in knob.positions.items():
+        label = f"{knob.name}-{position}".replace("_", "-")
+        settings[label] = {**options.setting, knob.name: value}
+        target = folder / f"{label}.wav"
+        with share_done(target.name, 0) as progress:
+            report = render_file(source, target, compressor, replace(options, setting=settings[label]), progress)
+        overviews[label] = report.overview
+        reports.append(report)
+        _tell(report, "FLOAT")
+    picture = folder / "demo.png"
+    plots.render_picture(picture, overviews, compressor, settings)
+    console.print(f"input {source}, picture {picture}")
+    return reports
+
+
+def _tell(report: FileReport, subtype_in: str) -> None:
+    loudness = "" if report.lufs_in is None or report.lufs_out is None else f", {report.lufs_in:.1f} to {report.lufs_out:.1f} LUFS"
+    kept = "" if report.subtype == subtype_in else f", written as {report.subtype}"
+    clipped = f", {report.clipped} samples clipped" if report.clipped else ""
+    console.print(
+        f"{report.output}  gain reduction {report.gain_reduction_mean_db:.1f} dB mean, {report.gain_reduction_max_db:.1f} dB deepest"
+        f"{loudness}, {report.real_time_factor:.0f} times real time{kept}{clipped}"
+    )
+
+
+def _json(report: FileReport) -> dict[str, Any]:
+    def rounded(value: float | None, digits: int) -> float | None:
+        return None if value is None else round(value, digits)
+
+    return {
+        "input": str(report.input),
+        "output": str(report.output),
+        "sample_rate": report.sample_rate,
+        "channels": report.channels,
+        "samples": report.samples,
+        "peak_in": round(report.peak_in, 6),
+        "peak_out": round(report.peak_out, 6),
+        "clipped": report.clipped,
+        "gain_reduction_db": {"mean": round(report.gain_reduction_mean_db, 3), "max": round(report.gain_reduction_max_db, 3)},
+        "lufs_in": rounded(report.lufs_in, 2),
+        "lufs_out": rounded(report.lufs_out, 2),
+        "seconds": round(report.seconds, 3),
+        "real_time_factor": round(report.real_time_factor, 1),
+    }
+
+
+def _decibels(text: str) -> float:
+    number = text.strip().lower().removesuffix("db").strip()
+    try:
+        return float(number)
+    except ValueError:
+        raise RequestError(f"makeup must be -60 to 60 dB, got {text!r}") from None

@@ -1,0 +1,1 @@
+"""Training data: captures of real units, and virtual devices fed with synthetic programme material."""

@@ -1,0 +1,251 @@
+"""Captures folders: recordings of a device, the one data format for them.
+
+    device.json     {"device": name, "controls": [{"name", "unit", "low", "high", "scale": lin | log | int, ...}],
+                     "dbu_at_full_scale": optional}
+    manifest.json   [{"input", "target": paths relative to the manifest, "controls": {name: {"value", "unit"}},
+                     "split": train | val | seen | unseen}]
+
+Other keys are allowed and kept out of the way. Everything is checked when a folder is loaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlxopto import audio
+from mlxopto.controls import Control, Panel, Setting
+from mlxopto.data.takes import Take
+from mlxopto.errors import RequestError
+
+SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
+MAX_LAG = 2400  # samples searched either way, 50 ms at 48 kHz
+ALLOWED_LAG = 2  # filters in the device shift the correlation's peak by as much without any delay
+SILENT_DBFS = -80.0
+CLIPPED_RUN = 4  # samples in a row at full scale
+_TAPERS = {"lin": "linear", "linear": "linear", "log": "log", "int": "steps", "steps": "steps", "choice": "steps"}
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One manifest entry: an input and a target file at one setting."""
+
+    input: Path
+    target: Path
+    setting: Setting
+    split: str
+
+
+def load_panel(path: Path) -> tuple[str, Panel, float | None]:
+    """The device's name, its panel and its dBu at full scale from a device.json.
+
+    Raises:
+        RequestError: not JSON, or a key that is missing or wrong, named.
+    """
+    document = _json(path)
+    if not isinstance(document, dict):
+        raise RequestError(f"{path} must hold one JSON object")
+    entries = _field(document, "controls", list, str(path))
+    controls = []
+    for number, entry in enumerate(entries):
+        where = f"{path}, control {number + 1}"
+        if not isinstance(entry, dict):
+            raise RequestError(f"{where} must be a JSON object")
+        scale = entry.get("scale", "lin")
+        if scale not in _TAPERS:
+            raise RequestError(f"{where}: scale must be one of {', '.join(_TAPERS)}, got {scale!r}")
+        controls.append(
+            Control(
+                name=_field(entry, "name", str, where),
+                unit=_field(entry, "unit", str, where),
+                low=_field(entry, "low", float, where),
+                high=_field(entry, "high", float, where),
+                taper=_TAPERS[scale],
+                default=_field(entry, "default", float, where) if "default" in entry else None,
+                positions=entry.get("positions", {}),
+            )
+        )
+    level = _field(document, "dbu_at_full_scale", float, str(path)) if "dbu_at_full_scale" in document else None
+    return _field(document, "device", str, str(path)), Panel(tuple(controls)), level
+
+
+def load_manifest(path: Path, panel: Panel) -> list[Capture]:
+    """The entries of a manifest.json, their settings checked against the panel.
+
+    Raises:
+        RequestError: not JSON, a key that is missing or wrong, a control or value that the panel lacks; entry named.
+    """
+    entries = _json(path)
+    if not isinstance(entries, list) or not entries:
+        raise RequestError(f"{path} must hold a list of captures")
+    captures = []
+    for number, entry in enumerate(entries):
+        where = f"{path}, entry {number + 1}"
+        if not isinstance(entry, dict):
+            raise RequestError(f"{where} must be a JSON object")
+        split = _field(entry, "split", str, where)
+        if split not in SPLITS:
+            raise RequestError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
+        values: dict[str, float | str] = {}
+        for name, control in _field(entry, "controls", dict, where).items():
+            if not isinstance(control, dict):
+                raise RequestError(f"{where}: control {name} must be an object with value and unit")
+            values[name] = _field(control, "value", float, f"{where}, control {name}")
+        missing = [control.name for control in panel.controls if control.name not in values]
+        if missing:
+            raise RequestError(f"{where} gives no value for {', '.join(missing)}")
+        try:
+            setting = panel.setting(values)
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from error
+        files = (path.parent / _field(entry, key, str, where) for key in ("input", "target"))
+        captures.append(Capture(*files, setting, SPLITS[split]))
+    return captures
+
+
+def check_pair(x: np.ndarray, y: np.ndarray, capture: Capture) -> list[str]:
+    """What is wrong with a pair of recordings, a sentence each: lengths, silence, clipping, lag, polarity; empty when nothing is."""
+    problems = []
+    if len(x) != len(y):
+        problems.append(f"{capture.target} has {len(y)} samples, its input {capture.input} has {len(x)}")
+    silent = False
+    for path, signal in ((capture.input, x), (capture.target, y)):
+        level = 10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) + 1e-12)
+        if level < SILENT_DBFS:
+            silent = True
+            problems.append(f"{path} is silent ({level:.0f} dBFS)")
+        run = _longest_run(np.abs(signal) >= 0.99997)
+        if run >= CLIPPED_RUN:
+            problems.append(f"{path} is clipped ({run} samples in a row at full scale)")
+    if not silent:
+        lag, polarity = lag_and_polarity(x, y)
+        if abs(lag) > ALLOWED_LAG:
+            late = "late" if lag > 0 else "early"
+            problems.append(f"{capture.target} is {abs(lag)} samples {late} against its input {capture.input}")
+        if polarity < 0:
+            problems.append(f"{capture.target} has its polarity inverted")
+    return problems
+
+
+def lag_and_polarity(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
+    """By how many samples y comes after x (up to MAX_LAG), and 1 or -1, from the cross-correlation of their first differences."""
+    count = min(len(x), len(y))
+    size = 1 << (count + MAX_LAG).bit_length()
+    spectrum = np.fft.rfft(np.diff(y[:count]), size) * np.conj(np.fft.rfft(np.diff(x[:count]), size))
+    correlation = np.fft.irfft(spectrum, size)
+    correlation = np.concatenate([correlation[-MAX_LAG:], correlation[: MAX_LAG + 1]])
+    peak = int(np.argmax(np.abs(correlation)))
+    return peak - MAX_LAG, int(np.sign(correlation[peak]))
+
+
+class CaptureSource:
+    """Training data from a captures folder.
+
+    Trains on the split "train"; tests on "seen" and "unseen". Validates on "val"; where there is none, every twelfth
+    training setting (at least one) is held out for it.
+
+    Args:
+        folder: the captures folder, or its manifest. seed: of the order in which captures are played.
+    Raises:
+        RequestError: anything wrong with the folder, each problem named with its file.
+    """
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.seed = folder, seed
+        if not folder.is_dir():
+            raise RequestError(f"{folder} is not a folder; a captures folder holds device.json and manifest.json")
+        self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / "device.json")
+        captures = load_manifest(folder / "manifest.json", self.panel)
+        self.sample_rate, takes = _read_all(captures)
+        parts: dict[str, list[Take]] = {split: [] for split in ("train", "val", "seen", "unseen")}
+        for capture, take in zip(captures, takes, strict=True):
+            parts[capture.split].append(take)
+        self._train = parts["train"]
+        if not self._train:
+            raise RequestError(f"{folder / 'manifest.json'} has no capture with the split train")
+        self.validation = parts["val"] or self._hold_out()
+        self.test = {"seen": parts["seen"], "unseen": parts["unseen"]}
+        seconds = sum(len(take.x) for take in self._train) / self.sample_rate
+        settings = {tuple(take.setting.items()) for take in self._train}
+        self.description = f"captures of {self.name}, {len(settings)} settings, {seconds:.0f} s"
+
+    def sequence(self, index: int) -> Take:
+        """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall differently."""
+        epoch, place = divmod(index, len(self._train))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
+        take = self._train[order[place]]
+        shift = int(np.random.default_rng([self.seed, 1, index]).integers(16))
+        return Take(take.x[shift:], take.y[shift:], take.setting)
+
+    def _hold_out(self) -> list[Take]:
+        settings = sorted({tuple(take.setting.items()) for take in self._train})
+        if len(settings) < 3:
+            raise RequestError(
+                f"{self.folder / 'manifest.json'} has {len(settings)} training settings and no split val; at least 3 settings are needed, or captures marked val"
+            )
+        count = max(1, len(settings) // 12)
+        chosen = {settings[i] for i in np.random.default_rng([self.seed, 2]).choice(len(settings), count, replace=False)}
+        held = [take for take in self._train if tuple(take.setting.items()) in chosen]
+        self._train = [take for take in self._train if tuple(take.setting.items()) not in chosen]
+        return held
+
+
+def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
+    @cache
+    def recording(path: Path) -> tuple[np.ndarray, int]:
+        samples, rate = audio.read(path)
+        if samples.shape[1] != 1:
+            raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
+        return samples[:, 0], rate
+
+    problems, takes, rates = [], [], {}
+    for capture in captures:
+        try:
+            (x, rate), (y, target_rate) = recording(capture.input), recording(capture.target)
+        except RequestError as error:
+            problems.append(str(error))
+            continue
+        rates.setdefault(rate, capture.input)
+        rates.setdefault(target_rate, capture.target)
+        problems += check_pair(x, y, capture)
+        takes.append(Take(x, y, capture.setting))
+    if len(rates) > 1:
+        problems.append("sample rates differ: " + ", ".join(f"{path} has {rate} Hz" for rate, path in rates.items()))
+    if problems:
+        shown = sorted(set(problems), key=problems.index)
+        raise RequestError("these captures cannot be used: " + "; ".join(shown))
+    return next(iter(rates)), takes
+
+
+def _longest_run(flags: np.ndarray) -> int:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RequestError(f"{path} is not JSON: {error}") from error
+
+
+def _field(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    if key not in entry:
+        near = difflib.get_close_matches(key, entry, 1)
+        hint = f" (it has {near[0]!r})" if near else ""
+        raise RequestError(f"{where} lacks the key {key!r}{hint}")
+    value = entry[key]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind):
+        names = {float: "a number", str: "text", list: "a list", dict: "an object"}
+        raise RequestError(f"{where}: {key} must be {names[kind]}, got {value!r}")
+    return value

@@ -1,0 +1,33 @@
+"""What every source of training data gives: sequences to learn from, and takes to validate and test on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mlxopto.controls import Panel, Setting
+
+
+@dataclass(frozen=True)
+class Take:
+    """Input and target at one setting: float32 (samples,) each, aligned, both starting with the device at rest."""
+
+    x: np.ndarray
+    y: np.ndarray
+    setting: Setting
+
+
+class Source(Protocol):
+    """Training data. `sequence(i)` depends on i and the source's seed only, so that an interrupted run can go on."""
+
+    panel: Panel
+    sample_rate: int
+    description: str
+    dbu_at_full_scale: float | None
+    validation: Sequence[Take]
+    test: dict[str, Sequence[Take]]  # "seen" and "unseen" settings, both on material never trained on
+
+    def sequence(self, index: int) -> Take: ...

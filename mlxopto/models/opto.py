@@ -1,0 +1,144 @@
+"""opto: the default network. A selective state space model at a control rate that sets a gain, and a small colour stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlxopto.nn import S6, Colour, Dense, LevelFrontEnd, TemporalFiLM
+from mlxopto.nn.film import GatedFiLM
+
+MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
+SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
+
+
+@dataclass(frozen=True)
+class OptoConfig:
+    """The hyperparameters kept in a weights file."""
+
+    controls: int  # knobs on the panel
+    sample_rate: int = 48000
+    hop: int = 16  # samples a frame
+    width: int = 16
+    states: int = 8
+    blocks: int = 2
+    recurrent: int = 0  # hidden units of the temporal FiLM
+    knob_hidden: int = 8  # of the layer between knobs and modulation; the knobs themselves go past it
+
+
+State = dict[str, object]
+
+
+class Block(nn.Module):
+    """S6 whose time constants the controls move, then the gated FiLM; both residual."""
+
+    def __init__(self, config: OptoConfig, conditions: int):
+        super().__init__()
+        frame = config.hop / config.sample_rate
+        self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
+        self.dt_shift = Dense(conditions, config.width)
+        self.film = GatedFiLM(conditions, config.width)
+
+    def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+        y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
+        return self.film(x + y, condition), state
+
+
+class Opto(nn.Module):
+    """y = colour(gain * x), the gain from a selective state space model that listens to a key signal.
+
+    Causal without look-ahead: frame k hears the key up to its last sample, and the gain glides to its value during
+    the hop that follows, so that the latency is 0 samples.
+    """
+
+    def __init__(self, config: OptoConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.front_end = LevelFrontEnd(config.hop)
+        self.panel = Dense(config.controls, config.knob_hidden) if config.knob_hidden else None
+        conditions = config.controls + config.knob_hidden
+        self.lift = Dense(self.front_end.features, width)
+        self.gain_computer = GatedFiLM(conditions, width)
+        self.blocks = [Block(config, conditions) for _ in range(config.blocks)]
+        self.temporal_film = TemporalFiLM(width, conditions, config.recurrent) if config.recurrent else None
+        self.head = Dense(width, 1, scale=0.1)
+        self.colour = Colour(config.sample_rate)
+
+    def initial_state(self, controls: mx.array, channels: int = 1) -> State:
+        """At rest, as after silence: for `channels` audio channels that share the gain of each batch item."""
+        batch = len(controls)
+        state: State = {
+            "pending": mx.zeros((batch, 0)),
+            "levels": self.front_end.initial_state(batch),
+            "scans": [block.s6.initial_state(batch) for block in self.blocks],
+            "recurrent": self.temporal_film.initial_state(batch) if self.temporal_film else mx.zeros((batch, 0)),
+            "colour": self.colour.initial_state(batch * channels),
+        }
+        silent, _ = self._frame_gains(mx.zeros((batch, self.config.hop)), controls, state)
+        return {**state, "gains": mx.concatenate([silent, silent], axis=1)}
+
+    def gain(self, key: mx.array, controls: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """The gain (linear, positive) for each sample of the key.
+
+        Args:
+            key: (batch, samples), what the detector hears; any number of samples. controls: (batch, knobs), each -1 to 1.
+        """
+        state = state or self.initial_state(controls)
+        hop = self.config.hop
+        batch, samples = key.shape
+        offset = state["pending"].shape[1]
+        heard = mx.concatenate([state["pending"], key], axis=1) if offset else key
+        frames = heard.shape[1] // hop
+        whole = heard[:, : frames * hop]
+        new_gains, network = self._frame_gains(whole, controls, state) if frames else (mx.zeros((batch, 0)), {})
+        gains = mx.concatenate([state["gains"], new_gains], axis=1)
+        hops = -(-heard.shape[1] // hop)  # the last may be begun only
+        start, end = gains[:, :hops, None], gains[:, 1 : hops + 1, None]
+        ramp = mx.arange(1, hop + 1) * (1 / hop)
+        glide = (start + (end - start) * ramp).reshape(batch, -1)[:, offset : offset + samples]
+        return glide, {**state, **network, "pending": heard[:, frames * hop :], "gains": gains[:, -2:]}
+
+    def __call__(
+        self, x: mx.array, controls: mx.array, state: State | None = None, key: mx.array | None = None
+    ) -> tuple[mx.array, State]:
+        """Audio through the compressor; a call in pieces equals a call in one.
+
+        Args:
+            x: (batch, samples), or (batch, samples, channels) with a key: the channels then share its gain.
+            controls: (batch, knobs), each -1 to 1. key: (batch, samples), x itself when not given.
+        """
+        channels = x.shape[2] if x.ndim == 3 else 1
+        state = state or self.initial_state(controls, channels)
+        gain, state = self.gain(x if key is None else key, controls, state)
+        return self.apply(x, gain, state)
+
+    def apply(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
+        """The audio path alone: x (batch, samples[, channels]) times gain (batch, samples), then the colour stage."""
+        if x.ndim == 2:
+            y, colour = self.colour(x * gain, state["colour"])
+            return y, {**state, "colour": colour}
+        batch, samples, channels = x.shape
+        rows = (x * gain[..., None]).swapaxes(1, 2).reshape(batch * channels, samples)
+        y, colour = self.colour(rows, state["colour"])
+        return y.reshape(batch, channels, samples).swapaxes(1, 2), {**state, "colour": colour}
+
+    def _frame_gains(self, key: mx.array, controls: mx.array, state: State) -> tuple[mx.array, State]:
+        """key: (batch, frames * hop) to gains (batch, frames) and the parts of the state that the network keeps."""
+        condition = self._condition(controls)
+        levels, level_state = self.front_end(key, state["levels"])
+        h = self.gain_computer(self.lift(levels), condition)
+        scans, recurrent = [], state["recurrent"]
+        for index, (block, scan_state) in enumerate(zip(self.blocks, state["scans"], strict=True)):
+            h, scan_state = block(h, condition, scan_state)
+            scans.append(scan_state)
+            if index == 0 and self.temporal_film:
+                h, recurrent = self.temporal_film(h, condition, recurrent)
+        log_gain = MAX_LOG_GAIN * mx.tanh(self.head(h)[..., 0] * (1 / MAX_LOG_GAIN))
+        return mx.exp(log_gain), {"levels": level_state, "scans": scans, "recurrent": recurrent}
+
+    def _condition(self, controls: mx.array) -> mx.array:
+        """(batch, knobs) to (batch, conditions): the knobs, and what a small hidden layer makes of them."""
+        return mx.concatenate([controls, mx.tanh(self.panel(controls))], axis=-1) if self.panel else controls

@@ -1,0 +1,151 @@
+"""Pictures: a render at a glance, and a training run against its device. Imports matplotlib, so import it only to draw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlxopto import audio
+from mlxopto.compressor import Compressor
+from mlxopto.controls import Setting
+from mlxopto.data.takes import Take
+from mlxopto.evaluation.scores import render_takes
+from mlxopto.metrics import gain_db
+from mlxopto.models.opto import Opto
+from mlxopto.render import Overview
+from mlxopto.weights import Card
+
+INK, DEVICE, ACCENTS = "#333333", "#888888", ("#0b6e99", "#d9730d", "#6940a5", "#2f7d5b")
+_TONE_HZ = 1000.0
+_LEVELS_DBFS = np.arange(-60.0, 0.1, 3.0)
+_STYLE: dict[str, Any] = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
+    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "figure.dpi": 120, "savefig.bbox": "tight",
+}  # fmt: skip
+
+
+def transfer_curve(compressor: Compressor, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Steady output level over input level in dBFS (RMS of a sine plus 3), for a 1 kHz tone that climbs in 3 dB steps of one second."""
+    step = compressor.sample_rate
+    t = np.arange(step) / step
+    tone = np.sin(2 * np.pi * _TONE_HZ * t)
+    stairs = np.concatenate([10 ** (level / 20) * tone for level in _LEVELS_DBFS])
+    y = compressor.stream(1, extrapolate=True, **setting)(stairs).reshape(len(_LEVELS_DBFS), step)[:, step // 2 :]
+    return _LEVELS_DBFS, 10 * np.log10(2 * np.mean(np.square(y, dtype=np.float64), axis=1) + 1e-12)
+
+
+def render_picture(path: Path, overviews: Mapping[str, Overview], compressor: Compressor, settings: Mapping[str, Setting]) -> None:
+    """Waveform, gain reduction and transfer curve of one or more renders of one input; labels name the renders."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 6), layout="constrained")
+        grid = figure.add_gridspec(2, 3)
+        wave, gain, curve = (figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[1, :2]), figure.add_subplot(grid[:, 2]))
+        first = next(iter(overviews.values()))
+        time = np.linspace(0, first.seconds, len(first.peak_in))
+        wave.fill_between(time, -first.peak_in, first.peak_in, color="#cccccc", label="input", linewidth=0)
+        for (label, overview), colour in zip(overviews.items(), ACCENTS, strict=False):
+            wave.plot(time, overview.peak_out, color=colour, linewidth=0.8, label=label)
+            wave.plot(time, -overview.peak_out, color=colour, linewidth=0.8)
+            gain.plot(time, overview.gain_db, color=colour, linewidth=1.0, label=label)
+            curve.plot(*transfer_curve(compressor, settings[label]), color=colour, linewidth=1.2, label=label)
+        wave.set(title="Waveform", ylabel="peak", xlim=(0, first.seconds))
+        gain.set(title="Gain reduction", xlabel="time (s)", ylabel="gain (dB)", xlim=(0, first.seconds))
+        _transfer_axes(curve)
+        for axes in (wave, gain, curve):
+            axes.legend(loc="lower right", fontsize=8)
+        figure.suptitle(compressor.card.name, fontweight="bold")
+        _save(figure, path)
+
+
+def training_pictures(folder: Path, model: Opto, card: Card, log: Path, takes: Sequence[Take]) -> None:
+    """loss.png, transfer.png and gain_reduction.png of a run."""
+    with matplotlib.rc_context(_STYLE):
+        _save(_loss_figure(log), folder / "loss.png")
+        settings = [take.setting for take in takes[:: max(1, len(takes) // 4)]][:4]
+        _save(_transfer_figure(Compressor(model, card), settings), folder / "transfer.png")
+        _save(_gain_figure(model, card, takes[:: max(1, len(takes) // 4)][:4]), folder / "gain_reduction.png")
+
+
+def _loss_figure(log: Path) -> Figure:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    steps = [line for line in lines if "loss" in line]
+    for name, colour in zip(("waveform", "gain"), ACCENTS, strict=False):
+        upper.semilogy([line["step"] for line in steps], [line[name] for line in steps], color=colour, linewidth=0.7, label=f"{name} loss")
+    checks = [line for line in lines if "validation" in line]
+    at = [line["step"] for line in checks]
+    lower.semilogy(at, [line["validation"]["esr_median"] for line in checks], "o-", markersize=3, color=ACCENTS[0], label="ESR, median")
+    lower.semilogy(
+        at, [line["validation"]["gain_error_db_rms"] for line in checks], "o-", markersize=3, color=ACCENTS[1], label="gain error (dB RMS), median"
+    )
+    upper.set(title="Training")
+    lower.set(title="Validation", xlabel="step")
+    for axes in (upper, lower):
+        axes.legend()
+    return figure
+
+
+def _transfer_figure(compressor: Compressor, settings: Sequence[Setting]) -> Figure:
+    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    axes = figure.subplots()
+    truth = virtual_transfer_curve(compressor.card.name, compressor.sample_rate)
+    for setting, colour in zip(settings, ACCENTS, strict=False):
+        axes.plot(*transfer_curve(compressor, setting), color=colour, label=short(compressor, setting))
+        if truth is not None:
+            axes.plot(_LEVELS_DBFS, truth(setting), "--", color=colour, linewidth=0.8)
+    _transfer_axes(axes)
+    axes.legend(fontsize=7, loc="lower right", title="dashed: the virtual device" if truth is not None else None)
+    return figure
+
+
+def _gain_figure(model: Opto, card: Card, takes: Sequence[Take]) -> Figure:
+    figure = Figure(figsize=(10, 2.2 * len(takes)), layout="constrained")
+    rows = figure.subplots(len(takes), 1, squeeze=False)[:, 0]
+    for axes, take, y in zip(rows, takes, render_takes(model, card.panel, card.sample_rate, takes), strict=True):
+        for signal, colour, label in ((take.y, DEVICE, "device"), (y, ACCENTS[0], "model")):
+            gain = gain_db(take.x, signal, card.sample_rate)
+            axes.plot(np.arange(len(gain)) * 0.01, gain, color=colour, linewidth=2.0 if label == "device" else 0.9, label=label)
+        axes.set(title=card.panel.describe(take.setting), ylabel="gain (dB)")
+    rows[0].legend(loc="lower right")
+    rows[-1].set(xlabel="time (s)")
+    return figure
+
+
+def virtual_transfer_curve(name: str, sample_rate: int) -> Any:
+    """A function from a setting to the virtual device's transfer curve at the levels of `transfer_curve`; None for a device that is not virtual."""
+    from mlxopto.devices import DEVICES
+
+    if name not in DEVICES:
+        return None
+
+    def curve(setting: Setting) -> np.ndarray:
+        t = np.arange(sample_rate) / sample_rate
+        tone = np.sin(2 * np.pi * _TONE_HZ * t)
+        stairs = np.concatenate([10 ** (level / 20) * tone for level in _LEVELS_DBFS]).astype(np.float32)
+        y = DEVICES[name].process(stairs, sample_rate, setting).reshape(len(_LEVELS_DBFS), -1)[:, sample_rate // 2 :]
+        return np.asarray(10 * np.log10(2 * np.mean(np.square(y, dtype=np.float64), axis=1) + 1e-12))
+
+    return curve
+
+
+def short(compressor: Compressor, setting: Setting) -> str:
+    """A setting in three digits, for a legend."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in setting.items())
+
+
+def _transfer_axes(axes: Axes) -> None:
+    axes.plot([-60, 0], [-60, 0], color="#bbbbbb", linewidth=0.8, linestyle=":")
+    axes.set(title="Transfer curve, 1 kHz", xlabel="input (dBFS)", ylabel="output (dBFS)", xlim=(-60, 0))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with audio.replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower() or "png")

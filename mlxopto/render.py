@@ -1,0 +1,244 @@
+"""File in, file out: blocks through a compressor in constant memory, with everything said about what was done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlxopto import audio
+from mlxopto.compressor import Compressor, Stream
+from mlxopto.controls import Setting
+from mlxopto.errors import RequestError
+from mlxopto.loudness import LoudnessMeter
+
+AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
+COLUMNS = 2000  # of an overview
+
+Progress = Callable[[float], None]  # told the share done, 0 to 1
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How every file of a job is rendered; see `Compressor.__call__` for link, mix and make-up.
+
+    subtype: of the output, None to keep the input's. clip: allow an integer output to be clipped. force: replace files.
+    """
+
+    setting: Setting
+    link: str | None = None
+    mix: float = 1.0
+    makeup_db: float = 0.0
+    subtype: str | None = None
+    clip: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A render in 2,000 columns or fewer, for a picture: peaks of input and output, deepest and mean gain in dB where audible."""
+
+    seconds: float
+    peak_in: np.ndarray
+    peak_out: np.ndarray
+    gain_db: np.ndarray
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What was done to one file. Gain reduction in dB, negative when compressing; loudness in LUFS, None for silence."""
+
+    input: Path
+    output: Path
+    sample_rate: int
+    channels: int
+    samples: int
+    subtype: str
+    peak_in: float
+    peak_out: float
+    clipped: int
+    gain_reduction_mean_db: float
+    gain_reduction_max_db: float
+    lufs_in: float | None
+    lufs_out: float | None
+    seconds: float
+    real_time_factor: float
+    overview: Overview
+
+
+def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[tuple[Path, Path]]:
+    """Pairs of input and output files: a folder stands for the sound files in it; outputs keep their inputs' names.
+
+    `output` is a file for one input file, otherwise a folder that exists. Without it, each output lies beside its
+    input as NAME_MODEL.
+
+    Raises:
+        RequestError: nothing to render, a missing folder, two inputs with one output, or an output that is an input.
+    """
+    files: list[Path] = []
+    for path in inputs:
+        files += _sounds_in(path) if path.is_dir() else [path]
+    single = len(inputs) == 1 and not inputs[0].is_dir()
+    if output is not None and not single and not output.is_dir():
+        raise RequestError(f"{output} must be a folder that exists, because there are several inputs")
+    pairs = []
+    for path in files:
+        suffix = path.suffix if path.suffix.lower() in audio.WRITABLE else ".wav"
+        if output is None:
+            target = path.with_name(f"{path.stem}_{model_name}{suffix}")
+        elif output.is_dir():
+            target = output / f"{path.stem}{suffix}"
+        else:
+            target = output
+        pairs.append((path, target))
+    taken: dict[Path, Path] = {}
+    for source, target in pairs:
+        where = target.resolve()
+        if where in taken:
+            raise RequestError(f"{taken[where]} and {source} would both be written to {target}")
+        taken[where] = source
+    for source, target in pairs:
+        if source.resolve() in taken:
+            raise RequestError(f"{target} is an input too; give another output")
+    return pairs
+
+
+def render_file(source: Path, target: Path, compressor: Compressor, options: RenderOptions, progress: Progress) -> FileReport:
+    """One file through the compressor, from rest; the output appears whole or not at all.
+
+    Raises:
+        RequestError: an input that cannot be read, an output that cannot be made, or integer output beyond full scale
+            without `options.clip`.
+        WorkError: the disk is full.
+    """
+    header = audio.info(source)
+    audio.check_writable(target, options.force)
+    subtype = _subtype(header, target, options.subtype)
+    stream = Stream(compressor, options.setting, header.channels, options.link, options.mix, options.makeup_db)
+    start = time.perf_counter()
+    meters = _Meters(header)
+    with audio.replacing(target) as temporary:
+        writer = audio.Writer(temporary, header.sample_rate, header.channels, header.samples, subtype)
+        try:
+            for dry, wet, gain in _blocks(header, stream, compressor.sample_rate):
+                meters.add(dry, wet, gain)
+                writer.write(wet)
+                progress(meters.heard / header.samples)
+        finally:
+            writer.close()
+        clipped = writer.over if subtype.startswith("PCM") else 0
+        if clipped and not options.clip:
+            raise RequestError(
+                f"{target} would be clipped: its peak is {20 * np.log10(writer.peak):+.2f} dBFS and {subtype} ends at 0; "
+                "lower --makeup, take --subtype FLOAT, or allow it with --clip"
+            )
+    seconds = time.perf_counter() - start
+    return meters.report(target, subtype, writer.peak, clipped, seconds)
+
+
+def _blocks(
+    header: audio.SoundInfo, stream: Stream, model_rate: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(input block, output block, gain block): inputs and outputs cover the file exactly; gain is at the model's rate."""
+    if header.sample_rate == model_rate:
+        for block in audio.read_blocks(header.path):
+            wet = stream(block)
+            yield block, wet, stream.gain
+        return
+    there = audio.Resampler(header.sample_rate, model_rate, header.channels, header.samples)
+    back = audio.Resampler(model_rate, header.sample_rate, header.channels, there.length_out, header.samples)
+    read = 0
+    for block in audio.read_blocks(header.path):
+        read += len(block)
+        last = read == header.samples
+        wet = stream(there(block, last))
+        yield block, back(wet, last), stream.gain
+
+
+class _Meters:
+    """Peaks, loudness and gain reduction of a render, in constant memory."""
+
+    def __init__(self, header: audio.SoundInfo):
+        self._header = header
+        self._loudness = [LoudnessMeter(header.sample_rate, header.channels) for _ in range(2)]
+        self.heard = 0
+        self._column = max(1, -(-header.samples // COLUMNS))
+        columns = -(-header.samples // self._column)
+        self._peaks = np.zeros((2, columns), np.float32)
+        self._gain_sum = np.zeros(columns)
+        self._gain_count = np.zeros(columns)
+        self._deepest = 0.0
+        self._written = 0
+
+    def add(self, dry: np.ndarray, wet: np.ndarray, gain: np.ndarray) -> None:
+        for meter, block in zip(self._loudness, (dry, wet), strict=True):
+            meter.add(block)
+        self._add_peaks(0, self.heard, dry)
+        self._add_peaks(1, self._written, wet)
+        if len(gain):
+            self._add_gain(dry, gain)
+        self.heard += len(dry)
+        self._written += len(wet)
+
+    def _add_peaks(self, row: int, at: int, block: np.ndarray) -> None:
+        if len(block):
+            columns = (at + np.arange(len(block))) // self._column
+            np.maximum.at(self._peaks[row], columns, np.abs(block).max(axis=1))
+
+    def _add_gain(self, dry: np.ndarray, gain: np.ndarray) -> None:
+        """Gain, read where the input is audible; resampled renders pair each input sample with the gain nearest in the block."""
+        if not len(dry):
+            return
+        nearest = np.arange(len(dry)) * len(gain) // len(dry)
+        audible = np.abs(dry).max(axis=1) > AUDIBLE
+        gain_db = 20 * np.log10(np.maximum(gain.min(axis=1)[nearest], 1e-6))[audible]
+        columns = ((self.heard + np.arange(len(dry))) // self._column)[audible]
+        np.add.at(self._gain_sum, columns, gain_db)
+        np.add.at(self._gain_count, columns, 1)
+        self._deepest = min(self._deepest, float(gain_db.min(initial=0.0)))
+
+    def report(self, target: Path, subtype: str, peak_out: float, clipped: int, seconds: float) -> FileReport:
+        header = self._header
+        length = header.samples / header.sample_rate
+        count = self._gain_count.sum()
+        with np.errstate(invalid="ignore"):
+            gain_db = self._gain_sum / self._gain_count
+        return FileReport(
+            input=header.path,
+            output=target,
+            sample_rate=header.sample_rate,
+            channels=header.channels,
+            samples=header.samples,
+            subtype=subtype,
+            peak_in=float(self._peaks[0].max()),
+            peak_out=peak_out,
+            clipped=clipped,
+            gain_reduction_mean_db=float(self._gain_sum.sum() / count) if count else 0.0,
+            gain_reduction_max_db=self._deepest,
+            lufs_in=self._loudness[0].integrated(),
+            lufs_out=self._loudness[1].integrated(),
+            seconds=seconds,
+            real_time_factor=length / seconds,
+            overview=Overview(length, *self._peaks, gain_db),
+        )
+
+
+def _subtype(header: audio.SoundInfo, target: Path, chosen: str | None) -> str:
+    have = audio.subtypes(target)
+    if chosen is not None:
+        if chosen not in have:
+            raise RequestError(f"{target.suffix} files have the sub-types {', '.join(have)}, not {chosen}")
+        return chosen
+    if header.subtype in have:
+        return header.subtype
+    return "PCM_24"  # compressed, float or odd inputs whose sub-type the output's format lacks
+
+
+def _sounds_in(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in audio.READABLE and path.is_file())
+    if not files:
+        raise RequestError(f"{folder} holds no sound file")
+    return files

@@ -1,0 +1,55 @@
+"""The recurrences as plain MLX operations: the definition that every other back end is tested against.
+
+Runs on any device and in any float type, is differentiated by MLX itself, and is far too slow to train with.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+
+def selective_scan(
+    u: mx.array,
+    dt: mx.array,
+    A: mx.array,
+    B: mx.array,
+    C: mx.array,
+    D: mx.array,
+    state: mx.array,
+    discretization: str = "zoh",
+) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.selective_scan`; the state is required here."""
+    outputs = []
+    for t in range(u.shape[1]):
+        step = dt[:, t, :, None]
+        decay_minus_one = mx.expm1(step * A)
+        drive = B[:, t, None, :] * u[:, t, :, None]
+        gain = decay_minus_one / A if discretization == "zoh" else step
+        state = state + decay_minus_one * state + gain * drive
+        outputs.append((C[:, t, None, :] * state).sum(-1) + D * u[:, t])
+    return (mx.stack(outputs, axis=1) if outputs else mx.zeros_like(u)), state
+
+
+def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.gru_scan`; the state is required here."""
+    hidden = state.shape[-1]
+    outputs = []
+    for t in range(gates.shape[1]):
+        recurrent = state @ weight.T
+        rz = mx.sigmoid(gates[:, t, : 2 * hidden] + recurrent[:, : 2 * hidden])
+        r, z = rz[:, :hidden], rz[:, hidden:]
+        n = mx.tanh(gates[:, t, 2 * hidden :] + r * (recurrent[:, 2 * hidden :] + bias))
+        state = (1 - z) * n + z * state
+        outputs.append(state)
+    return (mx.stack(outputs, axis=1) if outputs else gates[:, :, :hidden]), state
+
+
+def one_pole_bank(
+    x: mx.array, rate: mx.array, mix: mx.array, state: mx.array
+) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.one_pole_bank`; the state is required here."""
+    outputs = []
+    for t in range(x.shape[1]):
+        state = state + rate * (x[:, t, None] - state)
+        outputs.append((mix * state).sum(-1))
+    return (mx.stack(outputs, axis=1) if outputs else x), state

@@ -1,0 +1,1 @@
+"""Learning a compressor: the loop, its losses, the stream of sequences and the checkpoints."""

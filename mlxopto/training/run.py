@@ -1,0 +1,269 @@
+"""A training run on disk: its folder, its log, kill-safe checkpoints, and what stands there at the end.
+
+    config.json  log.jsonl  checkpoint.safetensors  weights.safetensors  result.json  loss.png  transfer.png  gain_reduction.png
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+import mlxopto
+from mlxopto import audio, weights
+from mlxopto.data.captures import CaptureSource
+from mlxopto.data.takes import Source
+from mlxopto.data.virtual import VirtualSource, read_material
+from mlxopto.devices import device
+from mlxopto.errors import RequestError, WorkError
+from mlxopto.evaluation.scores import Scores
+from mlxopto.models import parameter_count
+from mlxopto.training import checkpoint
+from mlxopto.training.config import TrainConfig
+from mlxopto.training.trainer import StepResult, Trainer
+
+CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.safetensors", "result.json"
+WEIGHTS = f"weights{weights.SUFFIX}"
+CHECKPOINT_EVERY_S = 20.0
+LOG_EVERY = 25  # steps
+VALIDATIONS = 40  # a run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for a display."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    audio_seconds_per_second: float
+    seconds_left: float
+    validation: Scores | None
+
+
+Report = Callable[[Progress], None]
+
+
+def train(config: TrainConfig, folder: Path, report: Report) -> dict[str, Any]:
+    """Trains from the start into a new folder and returns the result, as in result.json.
+
+    Raises:
+        RequestError: the folder is in use, or the data or weights named cannot be used.
+        WorkError: the disk is full, or training diverged.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder} exists already; --resume goes on with a run, --out names another folder")
+    with mx.stream(mx.cpu):
+        source = open_source(config)
+        if not config.steps:
+            config = replace(config, steps=_measured_steps(config, source))
+        trainer = Trainer(config, source)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+        config.save(folder / CONFIG)
+        return _Run(folder, trainer, fingerprint(source), report).go()
+
+
+def resume(folder: Path, report: Report) -> dict[str, Any]:
+    """Goes on with an interrupted run, to the same weights as if it had not been; a finished run only gives its result.
+
+    Raises:
+        RequestError: no run there, or its data are no longer the same.
+        WorkError: as `train`.
+    """
+    config = TrainConfig.load(folder / CONFIG)
+    if (folder / RESULT).is_file():
+        result: dict[str, Any] = json.loads((folder / RESULT).read_text())
+        return result
+    with mx.stream(mx.cpu):
+        source = open_source(config)
+        run = _Run(folder, Trainer(config, source), fingerprint(source), report)
+        if (folder / CHECKPOINT).is_file():
+            run.restore()
+        return run.go()
+
+
+def open_source(config: TrainConfig) -> Source:
+    """The training data that a configuration names.
+
+    Raises:
+        RequestError: no such device, or captures or material that cannot be used.
+    """
+    if config.data:
+        return CaptureSource(Path(config.data), config.seed)
+    material = read_material(Path(config.program), config.sample_rate) if config.program else None
+    if config.quick:
+        return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, settings=128, takes=12, pool_s=180, material=material)
+    return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material)
+
+
+def fingerprint(source: Source) -> str:
+    """A hash of what a source will give: its first sequence and its validation and test takes."""
+    digest = hashlib.sha256(source.description.encode())
+    takes = [source.sequence(0), *source.validation, *(take for split in source.test.values() for take in split)]
+    for take in takes:
+        digest.update(take.x.tobytes())
+        digest.update(take.y.tobytes())
+        digest.update(repr(sorted(take.setting.items())).encode())
+    return digest.hexdigest()
+
+
+class _Run:
+    def __init__(self, folder: Path, trainer: Trainer, data_hash: str, report: Report):
+        self.folder, self.trainer, self.data_hash, self.report = folder, trainer, data_hash, report
+        self.config = trainer.config
+        self.validate_every = max(20, self.config.steps // VALIDATIONS)
+        self.validation: Scores | None = None
+        self.seconds_before = 0.0  # spent by earlier parts of an interrupted run
+        self.log_bytes = 0  # of the log that belong to the last checkpoint
+        self.first_step = 0
+        self.start = time.monotonic()
+
+    def restore(self) -> None:
+        arrays, progress = checkpoint.load(self.folder / CHECKPOINT)
+        if progress["data_hash"] != self.data_hash:
+            raise RequestError(f"the training data are no longer those that {self.folder} was started with")
+        self.trainer.restore(arrays, progress)
+        self.first_step = progress["step"]
+        self.seconds_before = progress["seconds"]
+        with (self.folder / LOG).open("rb+") as log:
+            log.truncate(progress["log_bytes"])
+        if progress["validation"]:
+            self.validation = Scores(**progress["validation"])
+
+    def go(self) -> dict[str, Any]:
+        steps, saved = self.config.steps, time.monotonic()
+        recent: list[StepResult] = []
+        with self._open_log() as log:
+            try:
+                while self.trainer.step < steps:
+                    recent.append(self.trainer.advance())
+                    step = self.trainer.step
+                    if step % LOG_EVERY == 0 or step == steps:
+                        self._log(log, {"step": step, **_mean(recent), "seconds": round(self.seconds, 2)})
+                        self._show(recent)
+                        recent = []
+                    if step % self.validate_every == 0 or step == steps:
+                        self.validation = self.trainer.validate()
+                        self._log(log, {"step": step, "validation": self.validation.rounded()})
+                    if not recent and time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                        self._save(log)
+                        saved = time.monotonic()
+                self._save(log)
+            except OSError as error:
+                raise WorkError(f"{self.folder} cannot be written: {error.strerror}") from error
+            finally:
+                self.trainer.close()
+        return self._finish()
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.start
+
+    def _open_log(self) -> Any:
+        try:
+            return (self.folder / LOG).open("a", encoding="utf-8")
+        except OSError as error:
+            raise WorkError(f"{self.folder / LOG} cannot be written: {error.strerror}") from error
+
+    def _log(self, log: Any, line: dict[str, Any]) -> None:
+        log.write(json.dumps(line) + "\n")
+        log.flush()
+        self.log_bytes = log.tell()
+
+    def _show(self, recent: list[StepResult]) -> None:
+        step, config = self.trainer.step, self.config
+        a_step = (time.monotonic() - self.start) / (step - self.first_step)
+        audio_s = config.batch * config.frames * self.trainer.model.config.hop / self.trainer.source.sample_rate
+        mean = _mean(recent)
+        self.report(
+            Progress(
+                step, config.steps, mean["loss"], mean["learning_rate"], audio_s / a_step, a_step * (config.steps - step), self.validation
+            )
+        )
+
+    def _save(self, log: Any) -> None:
+        validation = self.validation.__dict__ if self.validation else None
+        extra = {"seconds": self.seconds, "log_bytes": log.tell(), "data_hash": self.data_hash, "validation": validation}
+        checkpoint.save(self.folder / CHECKPOINT, self.trainer.arrays(), {**self.trainer.progress(), **extra})
+
+    def _finish(self) -> dict[str, Any]:
+        trainer, config = self.trainer, self.config
+        seconds = self.seconds
+        test = {split: scores.rounded() for split, scores in trainer.test().items()}
+        source = trainer.source
+        audio_s = config.steps * config.batch * config.frames * trainer.model.config.hop / source.sample_rate
+        card = weights.Card(
+            name=_device_name(config),
+            architecture=config.arch,
+            config=trainer.model.config.__dict__,
+            sample_rate=source.sample_rate,
+            panel=source.panel,
+            dbu_at_full_scale=source.dbu_at_full_scale,
+            training={
+                "data": source.description,
+                "data_hash": self.data_hash,
+                "steps": config.steps,
+                "seconds": round(seconds),
+                "seed": config.seed,
+                "init": config.init,
+            },
+            test=test,
+            created=datetime.now(UTC).strftime("%Y-%m-%d"),
+            mlxopto=mlxopto.__version__,
+        )
+        weights.save(self.folder / WEIGHTS, trainer.model, card)
+        from mlxopto import plots  # matplotlib, only when a picture is drawn
+
+        plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, source.test["unseen"] or source.validation)
+        result = {
+            "run": str(self.folder),
+            "weights": str(self.folder / WEIGHTS),
+            "arch": config.arch,
+            "parameters": parameter_count(trainer.model),
+            "steps": config.steps,
+            "seconds": round(seconds, 1),
+            "audio_seconds_per_second": round(audio_s / seconds, 1),
+            "test": test,
+        }
+        with audio.replacing(self.folder / RESULT) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        return result
+
+
+def _measured_steps(config: TrainConfig, source: Source) -> int:
+    """How many steps fit into the minutes asked for on this machine, validation and a margin for the end included."""
+    trainer = Trainer(replace(config, steps=1000), source)
+    try:
+        for _ in range(5):
+            trainer.advance()
+        start = time.monotonic()
+        for _ in range(30):
+            trainer.advance()
+        a_step = (time.monotonic() - start) / 30
+        start = time.monotonic()
+        trainer.validate()
+        validations = VALIDATIONS * (time.monotonic() - start)
+    finally:
+        trainer.close()
+    return max(100, int((0.95 * config.minutes * 60 - validations) / a_step))
+
+
+def _device_name(config: TrainConfig) -> str:
+    return Path(config.data).resolve().name if config.data else config.device or ""
+
+
+def _mean(results: list[StepResult]) -> dict[str, float]:
+    names = ("loss", "waveform", "gain", "gradient_norm", "learning_rate")
+    return {name: float(f"{np.mean([getattr(r, name) for r in results]):.5g}") for name in names}
