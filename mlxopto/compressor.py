@@ -122,7 +122,7 @@ class Stream:
                 audio = mx.array(x[None])
                 key = mx.abs(audio).max(-1) if self.link == "max" else mx.sqrt(mx.square(audio).mean(-1))
             gain, state = self._model.gain(key, self._controls, self._state)
-            y, self._state = self._model.apply(audio, gain, state)
+            y, self._state = self._model.amplify(audio, gain, state)
             mx.eval(y, gain, self._state)
         self.gain = np.broadcast_to(np.array(gain).T, x.shape)
         wet = np.array(y).T if self.link == "off" else np.array(y)[0]

@@ -39,15 +39,15 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
     cell = optical_cell.cell(
         sample_rate,
         fast_on_s=0.02,
-        fast_off_s=0.055,
+        fast_off_s=0.032,
         slow_on_s=0.5,
         slow_off_s=(0.6, 6.0),
         memory_s=(2.0, 8.0),
-        slow_share=0.25,
+        slow_share=0.16,
         gamma=_GAMMA,
     )
     # THD 0.25 % at +10 dBu, second harmonic dominant; -1 dB at 30 Hz and about -1 dB at 15 kHz
-    tube = tube_stage.stage(sample_rate, drive=0.2, bias=0.08, low_hz=15.0, high_hz=14000.0)
+    tube = tube_stage.stage(sample_rate, drive=0.2, bias=0.08, low_hz=15.0, high_hz=20000.0)
     y = np.empty(len(x), np.float32)
     _run(np.ascontiguousarray(x, np.float32), drive, _LIMIT_SHARE * setting["mode"], cell, tube, y)
     return y

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlxopto.nn import S6, Colour, Dense, LevelFrontEnd, TemporalFiLM
-from mlxopto.nn.film import GatedFiLM
+from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, TemporalFiLM, functional
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
 SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
@@ -32,18 +31,19 @@ State = dict[str, object]
 
 
 class Block(nn.Module):
-    """S6 whose time constants the controls move, then the gated FiLM; both residual."""
+    """S6 whose time constants the controls move, then a gated linear unit; both residual."""
 
     def __init__(self, config: OptoConfig, conditions: int):
         super().__init__()
         frame = config.hop / config.sample_rate
         self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
         self.dt_shift = Dense(conditions, config.width)
-        self.film = GatedFiLM(conditions, config.width)
+        self.glu = Dense(config.width, 2 * config.width)
 
     def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
         y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
-        return self.film(x + y, condition), state
+        x = x + y
+        return x + functional.glu(self.glu(x)), state
 
 
 class Opto(nn.Module):
@@ -113,9 +113,9 @@ class Opto(nn.Module):
         channels = x.shape[2] if x.ndim == 3 else 1
         state = state or self.initial_state(controls, channels)
         gain, state = self.gain(x if key is None else key, controls, state)
-        return self.apply(x, gain, state)
+        return self.amplify(x, gain, state)
 
-    def apply(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
+    def amplify(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
         """The audio path alone: x (batch, samples[, channels]) times gain (batch, samples), then the colour stage."""
         if x.ndim == 2:
             y, colour = self.colour(x * gain, state["colour"])

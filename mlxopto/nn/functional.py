@@ -38,11 +38,70 @@ def _native(x: mx.array) -> bool:
     return x.dtype == mx.float32 and mx.default_device() == mx.Device(mx.cpu)
 
 
+_JIT = {"nogil": True, "cache": True, "fastmath": FASTMATH, "error_model": "numpy"}
+_PARTS = 8  # of the rows, each with its own partial weight gradient, so that sums do not depend on the number of cores
+
+
+@numba.njit(**_JIT)
+def _product(x, weight_T, bias, y, start, end):  # type: ignore[no-untyped-def]
+    """y = x weight_T + bias for rows start to end, four rows at a time."""
+    inputs, outputs = weight_T.shape
+    sums = np.empty((4, outputs), np.float32)
+    for row in range(start, end, 4):
+        rows = min(4, end - row)
+        if rows == 4:
+            for o in range(outputs):
+                sums[0, o] = sums[1, o] = sums[2, o] = sums[3, o] = bias[o]
+            for i in range(inputs):
+                x0, x1, x2, x3 = x[row, i], x[row + 1, i], x[row + 2, i], x[row + 3, i]
+                for o in range(outputs):
+                    w = weight_T[i, o]
+                    sums[0, o] += x0 * w
+                    sums[1, o] += x1 * w
+                    sums[2, o] += x2 * w
+                    sums[3, o] += x3 * w
+            for r in range(4):
+                for o in range(outputs):
+                    y[row + r, o] = sums[r, o]
+        else:
+            for r in range(row, end):
+                for o in range(outputs):
+                    y[r, o] = bias[o]
+                for i in range(inputs):
+                    for o in range(outputs):
+                        y[r, o] += x[r, i] * weight_T[i, o]
+
+
+@numba.njit(**_JIT)
+def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):  # type: ignore[no-untyped-def]
+    """Partial sums of grad^T x and of grad over the rows of parts start to end."""
+    parts, outputs, inputs = grad_weight.shape
+    for part in range(start, end):
+        row, last = len(x) * part // parts, len(x) * (part + 1) // parts
+        while row < last:
+            if row + 4 <= last:
+                for o in range(outputs):
+                    g0, g1, g2, g3 = grad[row, o], grad[row + 1, o], grad[row + 2, o], grad[row + 3, o]
+                    grad_bias[part, o] += g0 + g1 + g2 + g3
+                    for i in range(inputs):
+                        grad_weight[part, o, i] += g0 * x[row, i] + g1 * x[row + 1, i] + g2 * x[row + 2, i] + g3 * x[row + 3, i]
+                row += 4
+            else:
+                for o in range(outputs):
+                    grad_bias[part, o] += grad[row, o]
+                    for i in range(inputs):
+                        grad_weight[part, o, i] += grad[row, o] * x[row, i]
+                row += 1
+
+
 @mx.custom_function
 def _dense_native(x, weight, bias):  # type: ignore[no-untyped-def]
     mx.eval(x, weight, bias)
     x_, weight_, bias_ = map(to_numpy, (x, weight, bias))
-    return mx.array((x_.reshape(-1, x_.shape[-1]) @ weight_.T + bias_).reshape(*x_.shape[:-1], -1))
+    rows = x_.reshape(-1, x_.shape[-1])
+    y = np.empty((len(rows), bias_.size), np.float32)
+    over_ranges(len(rows), _product, rows, np.ascontiguousarray(weight_.T), bias_, y)
+    return mx.array(y.reshape(*x_.shape[:-1], -1))
 
 
 @_dense_native.vjp
@@ -50,29 +109,33 @@ def _dense_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
     mx.eval(grad)
     x, weight, grad_ = map(to_numpy, (primals[0], primals[1], grad))
     rows, grad_rows = x.reshape(-1, x.shape[-1]), grad_.reshape(-1, grad_.shape[-1])
-    grad_bias = np.ones(len(grad_rows), np.float32) @ grad_rows
-    return mx.array((grad_rows @ weight).reshape(x.shape)), mx.array(grad_rows.T @ rows), mx.array(grad_bias)
+    grad_x = np.empty_like(rows)
+    over_ranges(len(rows), _product, grad_rows, weight, np.zeros(x.shape[-1], np.float32), grad_x)
+    grad_weight = np.zeros((_PARTS, *weight.shape), np.float32)
+    grad_bias = np.zeros((_PARTS, len(weight)), np.float32)
+    over_ranges(_PARTS, _weight_gradient, rows, grad_rows, grad_weight, grad_bias)
+    return mx.array(grad_x.reshape(x.shape)), mx.array(grad_weight.sum(0)), mx.array(grad_bias.sum(0))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _softplus_forward(x, y, start, end):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         y[i] = native.softplus(x[i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _softplus_backward(y, grad, out, start, end):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         out[i] = -expm1(-y[i]) * grad[i]  # sigmoid(x) = 1 - exp(-softplus(x))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _silu_gate_forward(x, gate, y, start, end):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         y[i] = x[i] * gate[i] * sigmoid(gate[i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         s = sigmoid(gate[i])
@@ -81,7 +144,7 @@ def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):  # type: 
         grad_gate[i] = grad[i] * x[i] * (s + silu * (np.float32(1.0) - s))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _glu_forward(x, y, start, end):  # type: ignore[no-untyped-def]
     half = y.shape[1]
     for row in range(start, end):
@@ -89,7 +152,7 @@ def _glu_forward(x, y, start, end):  # type: ignore[no-untyped-def]
             y[row, i] = x[row, i] * sigmoid(x[row, half + i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**_JIT)
 def _glu_backward(x, grad, out, start, end):  # type: ignore[no-untyped-def]
     half = grad.shape[1]
     for row in range(start, end):

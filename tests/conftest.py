@@ -1,0 +1,61 @@
+"""Fixtures that the tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlxopto import weights
+from mlxopto.compressor import Compressor
+from mlxopto.devices import DEVICES
+from mlxopto.models import build
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu():
+    """The native kernels are what these tests are about; on a Mac MLX would choose the GPU."""
+    with mx.stream(mx.cpu):
+        yield
+
+
+def shared(path: str) -> Path:
+    """A file beside the checkout, or a skip that says what is missing."""
+    found = SHARED / path
+    if not found.exists():
+        pytest.skip(f"needs ../shared/{path}, which only the project's own machines have")
+    return found
+
+
+def untrained(device: str = "cl1b", **config: int) -> Compressor:
+    """A network with random weights that compresses at random: everything but its accuracy is that of a trained one."""
+    mx.random.seed(1)
+    panel = DEVICES[device].panel
+    model = build("opto", {"controls": len(panel.controls), **config})
+    for layer in (model.head, model.colour):  # these start as the identity; move them so that mistakes show
+        layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
+    mx.eval(model.parameters())
+    card = weights.Card(name=device, architecture="opto", config=model.config.__dict__, sample_rate=48000, panel=panel)
+    return Compressor(model, card)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of an untrained CL 1B model."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    with mx.stream(mx.cpu):
+        compressor = untrained()
+        weights.save(path, compressor.model, compressor.card)
+    return path
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """Two seconds of noise at 48 kHz whose level jumps, float32."""
+    rng = np.random.default_rng(3)
+    levels = np.repeat(10 ** rng.uniform(-3, -0.3, 20), 4800)
+    return (rng.standard_normal(96000) * levels * 0.3).astype(np.float32)
