@@ -9,7 +9,8 @@ from typing import NoReturn
 import typer
 
 from mlxopto.errors import MlxoptoError
-from mlxopto_cli import models, render, train
+
+from . import models, render, train
 
 app = typer.Typer(
     name="mlxopto",

@@ -16,7 +16,9 @@ Ratio = Annotated[str | None, typer.Option(help="4:1 or 4.")]
 PeakReduction = Annotated[str | None, typer.Option(help="0 to 100, or light, medium, heavy.")]
 Mode = Annotated[str | None, typer.Option(help="compress or limit.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any control by name; repeatable.")]
-Extrapolate = Annotated[bool, typer.Option("--extrapolate", help="Allow values outside the range that the model was trained on.")]
+Extrapolate = Annotated[
+    bool, typer.Option("--extrapolate", help="Allow values outside the range that the model was trained on.")
+]
 
 
 def gather(options: dict[str, str | None], sets: list[str] | None) -> dict[str, str]:

@@ -31,21 +31,30 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the model
 
 
 def _table(model: Compressor) -> Table:
-    table = Table(title=f"{model.card.name}  ({model.sample_rate} Hz, latency 0 samples)", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"{model.card.name}  ({model.sample_rate} Hz, latency 0 samples)", title_justify="left", title_style="bold"
+    )
     for column in ("control", "range", "default", "positions"):
         table.add_column(column)
     for control in model.panel.controls:
         positions = ", ".join(f"{label} = {control.format(value)}" for label, value in control.positions.items())
         if control.taper == "steps":
             positions = ", ".join(control.positions)
-        table.add_row(control.name, f"{control.format(control.low)} to {control.format(control.high)}", control.format(control.start), positions)
+        table.add_row(
+            control.name,
+            f"{control.format(control.low)} to {control.format(control.high)}",
+            control.format(control.start),
+            positions,
+        )
     return table
 
 
 def _provenance(model: Compressor) -> str:
     lines = [f"trained on {model.card.training.get('data', 'unknown data')}"]
     for split, scores in model.card.test.items():
-        lines.append(f"test, {split} settings: ESR {scores['esr_median']:.1e}, gain error {scores['gain_error_db_rms']:.2f} dB RMS")
+        lines.append(
+            f"test, {split} settings: ESR {scores['esr_median']:.1e}, gain error {scores['gain_error_db_rms']:.2f} dB RMS"
+        )
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlxopto.errors import RequestError
-from mlxopto_cli import knobs
-from mlxopto_cli.display import console, share_done
+
+from . import knobs
+from .display import console, share_done
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
 
 
 def render(
-    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Sound files, or folders of them.", show_default=False)] = None,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT...", help="Sound files, or folders of them.", show_default=False)
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; a folder for several inputs.")] = None,
     model: Annotated[str, typer.Option(help="A shipped model's name, a weights file or a run folder.")] = "cl1b",
     attack: knobs.Attack = None,
@@ -31,14 +33,19 @@ def render(
     mode: knobs.Mode = None,
     sets: knobs.Set = None,
     extrapolate: knobs.Extrapolate = False,
-    link: Annotated[str | None, typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]")] = None,
+    link: Annotated[
+        str | None,
+        typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]"),
+    ] = None,
     mix: Annotated[float, typer.Option(help="0 dry to 1 wet.")] = 1.0,
     makeup: Annotated[str, typer.Option(help="Gain of the wet signal in dB.")] = "0",
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]")] = None,
     clip: Annotated[bool, typer.Option("--clip", help="Let integer output clip instead of refusing it.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw waveform, gain reduction and transfer curve to this PNG.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Make programme material and render it at fast, medium and slow attack.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Make programme material and render it at fast, medium and slow attack.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as one JSON object.")] = False,
 ) -> None:
     """Render sound files through a compressor.
@@ -48,7 +55,14 @@ def render(
     from mlxopto import compressor as compressors
     from mlxopto.render import RenderOptions
 
-    controls = {"attack": attack, "release": release, "threshold": threshold, "ratio": ratio, "peak_reduction": peak_reduction, "mode": mode}
+    controls = {
+        "attack": attack,
+        "release": release,
+        "threshold": threshold,
+        "ratio": ratio,
+        "peak_reduction": peak_reduction,
+        "mode": mode,
+    }
     given = knobs.gather(controls, sets)
     compressor = compressors.load(model)
     setting = compressor.panel.setting(given, extrapolate=extrapolate)
@@ -65,7 +79,15 @@ def render(
             raise RequestError("no input file is given; name one or more, or try --demo")
         reports = _files(inputs, output, compressor, options, plot)
     if as_json:
-        print(json.dumps({"model": compressor.card.name, "controls": knobs.as_json(compressor.panel, setting), "files": [_json(r) for r in reports]}))
+        print(
+            json.dumps(
+                {
+                    "model": compressor.card.name,
+                    "controls": knobs.as_json(compressor.panel, setting),
+                    "files": [_json(r) for r in reports],
+                }
+            )
+        )
 
 
 def _files(
@@ -75,7 +97,9 @@ def _files(
     from mlxopto.render import plan, render_file
 
     pairs = plan(inputs, output, compressor.card.name)
-    headers = [audio.info(source) for source, _ in pairs]  # refuse everything that can be known before the first file is written
+    headers = [
+        audio.info(source) for source, _ in pairs
+    ]  # refuse everything that can be known before the first file is written
     for _, target in pairs:
         audio.subtypes(target)
         audio.check_writable(target, options.force)
@@ -88,7 +112,9 @@ def _files(
     reports = []
     for (source, target), header in zip(pairs, headers, strict=True):
         if header.sample_rate != compressor.sample_rate:
-            console.print(f"{source.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back")
+            console.print(
+                f"{source.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
+            )
         with share_done(source.name, header.samples / header.sample_rate) as progress:
             report = render_file(source, target, compressor, options, progress)
         reports.append(report)
@@ -111,13 +137,19 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
     from mlxopto.render import render_file
 
     panel = compressor.panel
-    knob = next((c for c in panel.controls if c.name == "attack"), next((c for c in panel.controls if len(c.positions) >= 3), None))
+    knob = next(
+        (c for c in panel.controls if c.name == "attack"), next((c for c in panel.controls if len(c.positions) >= 3), None)
+    )
     if knob is None or not knob.positions:
         raise RequestError(f"--demo needs a model with a control that has named positions; {compressor.card.name} has none")
     if knob.name in given:
         raise RequestError(f"--demo sets {knob.name} itself; leave --{knob.name.replace('_', '-')} out")
     if not given and "threshold" in options.setting:
-        options = replace(options, setting={**options.setting, **panel.setting({"threshold": -5, "ratio": 4})}) if knob.name == "attack" else options
+        options = (
+            replace(options, setting={**options.setting, **panel.setting({"threshold": -5, "ratio": 4})})
+            if knob.name == "attack"
+            else options
+        )
     if not folder.is_dir():
         audio.check_writable(folder, force=False)
         folder.mkdir()
@@ -143,7 +175,9 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
 
 
 def _tell(report: FileReport, subtype_in: str) -> None:
-    loudness = "" if report.lufs_in is None or report.lufs_out is None else f", {report.lufs_in:.1f} to {report.lufs_out:.1f} LUFS"
+    loudness = (
+        "" if report.lufs_in is None or report.lufs_out is None else f", {report.lufs_in:.1f} to {report.lufs_out:.1f} LUFS"
+    )
     kept = "" if report.subtype == subtype_in else f", written as {report.subtype}"
     clipped = f", {report.clipped} samples clipped" if report.clipped else ""
     console.print(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.progress import BarColumn, Progress as Bar, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mlxopto.errors import RequestError
-from mlxopto_cli.display import console
+
+from .display import console
 
 if TYPE_CHECKING:
     from mlxopto.training.config import TrainConfig
@@ -29,15 +31,23 @@ PLAIN_EVERY_S = 10.0
 def train(
     device: Annotated[str | None, typer.Option(help="A virtual device: cl1b or la2a. [default: cl1b]")] = None,
     data: Annotated[Path | None, typer.Option(help="A captures folder instead of a virtual device.")] = None,
-    program: Annotated[Path | None, typer.Option(help="A folder of your own recordings as programme material for the virtual device.")] = None,
+    program: Annotated[
+        Path | None, typer.Option(help="A folder of your own recordings as programme material for the virtual device.")
+    ] = None,
     arch: Annotated[str | None, typer.Option(help="The network. [default: opto]")] = None,
     minutes: Annotated[float | None, typer.Option(help="How long to train on this machine. [default: 30]")] = None,
     steps: Annotated[int | None, typer.Option(help="How many steps instead of minutes.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/DEVICE]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, settings, material and order. [default: 0]")] = None,
-    init: Annotated[str | None, typer.Option(help="Start from these weights (a shipped model's name or a file), with a fresh schedule.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help=f"Less data and {QUICK_MINUTES:.0f} minutes: clearly worse, good for trying out.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in the run folder, as it was configured.")] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Start from these weights (a shipped model's name or a file), with a fresh schedule.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"Less data and {QUICK_MINUTES:.0f} minutes: clearly worse, good for trying out.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in the run folder, as it was configured.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object when done.")] = False,
 ) -> None:
     """Train a network on a virtual device or on captures.
@@ -46,7 +56,16 @@ def train(
     """
     from mlxopto.training import run
 
-    given = {"device": device, "data": data and str(data), "program": program and str(program), "arch": arch, "minutes": minutes, "steps": steps, "seed": seed, "init": init}
+    given = {
+        "device": device,
+        "data": data and str(data),
+        "program": program and str(program),
+        "arch": arch,
+        "minutes": minutes,
+        "steps": steps,
+        "seed": seed,
+        "init": init,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     folder = out or Path("runs") / (data.resolve().name if data else device or "cl1b")
     if resume:
@@ -91,7 +110,9 @@ def _same_as_before(folder: Path, given: dict[str, Any]) -> None:
     before = TrainConfig.load(folder / CONFIG)
     for name, value in given.items():
         if getattr(before, name) != value:
-            raise RequestError(f"{folder} was started with {name} {getattr(before, name)}, so --{name} {value} cannot be resumed")
+            raise RequestError(
+                f"{folder} was started with {name} {getattr(before, name)}, so --{name} {value} cannot be resumed"
+            )
 
 
 @contextmanager
@@ -99,13 +120,17 @@ def _display() -> Iterator[Callable[[Progress], None]]:
     if not sys.stderr.isatty():
         yield _plain_lines()
         return
-    bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %"), console=console)
+    bar = Bar(
+        TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %"), console=console
+    )
     task = bar.add_task("preparing", total=None)
     table = Table.grid(expand=True)
     with Live(table, console=console, refresh_per_second=4) as live:
 
         def show(progress: Progress) -> None:
-            bar.update(task, description=f"step {progress.step}/{progress.steps}", completed=progress.step, total=progress.steps)
+            bar.update(
+                task, description=f"step {progress.step}/{progress.steps}", completed=progress.step, total=progress.steps
+            )
             grid = Table.grid(expand=True)
             grid.add_row(bar)
             grid.add_row(_line(progress))
@@ -129,7 +154,9 @@ def _plain_lines() -> Callable[[Progress], None]:
 
 def _line(progress: Progress) -> str:
     checked = progress.validation
-    validation = f"validation ESR {checked.esr_median:.2e}, gain {checked.gain_error_db_rms:.2f} dB" if checked else "validation to come"
+    validation = (
+        f"validation ESR {checked.esr_median:.2e}, gain {checked.gain_error_db_rms:.2f} dB" if checked else "validation to come"
+    )
     left = int(progress.seconds_left)
     return (
         f"loss {progress.loss:.3f}  {validation}  lr {progress.learning_rate:.1e}  "
@@ -142,4 +169,6 @@ def _tell(result: dict[str, Any]) -> None:
         console.print(
             f"test, {split} settings: ESR {scores['esr_median']:.2e} (median), gain error {scores['gain_error_db_rms']:.2f} dB RMS (median of {scores['takes']} takes)"
         )
-    console.print(f"weights {result['weights']}  ({result['parameters']} parameters, {result['steps']} steps, {result['seconds']:.0f} s)")
+    console.print(
+        f"weights {result['weights']}  ({result['parameters']} parameters, {result['steps']} steps, {result['seconds']:.0f} s)"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ WRITABLE = {".wav": "WAV", ".aiff": "AIFF", ".aif": "AIFF", ".flac": "FLAC"}
 SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 BLOCK = 1 << 16
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+# libsndfile's log of a WAV or AIFF whose audio chunk is longer than the file; it would read what is there without a word
+_CUT_SHORT = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_BYTES = (1 << 32) - (1 << 16)  # written by streaming encoders that cannot go back to the header
 _LARGEST_BYTES = (1 << 32) - (1 << 16)
 
 
@@ -43,6 +47,9 @@ def info(path: Path) -> SoundInfo:
     with _open(path) as sound:
         if sound.frames <= 0:
             raise RequestError(f"{path} holds no audio: its length is 0 samples")
+        cut = _CUT_SHORT.search(sound.extra_info)
+        if cut and int(cut[1]) < _UNKNOWN_BYTES:
+            raise RequestError(f"{path} is cut short: its header promises {cut[1]} bytes of audio, {cut[2]} are there")
         return SoundInfo(path, sound.samplerate, sound.channels, sound.frames, sound.subtype)
 
 
@@ -58,7 +65,7 @@ def read_blocks(path: Path, block: int = BLOCK) -> Iterator[np.ndarray]:
             try:
                 part = sound.read(min(block, sound.frames - at), dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
-                raise RequestError(f"{path} cannot be read past sample {at}: {_reason(error)}") from error
+                raise RequestError(f"{path} is damaged or cut short: it cannot be read past sample {at}") from error
             if not len(part):
                 raise RequestError(f"{path} is cut short: its header promises {sound.frames} samples, {at} are there")
             if not np.isfinite(part).all():
@@ -87,7 +94,11 @@ def subtypes(path: Path) -> list[str]:
 
 
 def check_writable(path: Path, force: bool) -> None:
-    """Raises RequestError where a file could not be created: a folder or (unless `force`) a file is there, or its folder is missing or closed to writing."""
+    """Refuses what cannot be created.
+
+    Raises:
+        RequestError: a folder or (unless `force`) a file is there, or the folder around it is missing or closed to writing.
+    """
     if path.is_dir():
         raise RequestError(f"{path} is a folder, the output must be a file")
     if path.exists() and not force:

@@ -88,7 +88,15 @@ class Compressor:
 class Stream:
     """A compressor that remembers: stream(block) gives the block compressed, however the signal is cut into blocks."""
 
-    def __init__(self, compressor: Compressor, setting: Setting, channels: int, link: str | None, mix: float, makeup_db: float):
+    def __init__(
+        self,
+        compressor: Compressor,
+        setting: Setting,
+        channels: int,
+        link: str | None = None,
+        mix: float = 1.0,
+        makeup_db: float = 0.0,
+    ):
         link = link or ("off" if channels == 1 else "max")
         if link not in LINKS:
             raise RequestError(f"link must be one of {', '.join(LINKS)}, got {link!r}")

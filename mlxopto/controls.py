@@ -180,9 +180,6 @@ def latin_hypercube(panel: Panel, count: int, uniforms: Iterable[Iterable[float]
     columns = list(zip(*uniforms, strict=True))
     ranks = [{row: rank for rank, row in enumerate(sorted(range(count), key=column.__getitem__))} for column in columns]
     return [
-        {
-            control.name: control.denormalise(2 * (ranks[i][row] + 0.5) / count - 1)
-            for i, control in enumerate(panel.controls)
-        }
+        {control.name: control.denormalise(2 * (ranks[i][row] + 0.5) / count - 1) for i, control in enumerate(panel.controls)}
         for row in range(count)
     ]

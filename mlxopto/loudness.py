@@ -76,7 +76,7 @@ def _high_pass(sample_rate: int) -> list[float]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _weigh(block, filters, state, sums):  # type: ignore[no-untyped-def]
+def _weigh(block, filters, state, sums):
     for c in range(block.shape[1]):
         for i in range(block.shape[0]):
             x = float(block[i, c])

@@ -9,7 +9,7 @@ AUDIBLE_DBFS = -45.0
 
 
 def esr(target: np.ndarray, estimate: np.ndarray) -> float:
-    """Error-to-signal ratio sum(e^2) / sum(target^2); 1 for silence instead of the target. 0 if both are silent, inf if only the target is."""
+    """Error-to-signal ratio sum(e^2) / sum(target^2): 1 for silence in the target's place, inf where only the target is silent."""
     target, estimate = target.astype(np.float64), estimate.astype(np.float64)
     error, signal = np.sum((target - estimate) ** 2), np.sum(target**2)
     if signal == 0:

@@ -7,6 +7,7 @@ ten times the speed as soon as another process wants the cores (measured: 57 to 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,8 @@ _ONE = np.float32(1.0)
 
 
 @intrinsic
-def _float_from_bits(_context, bits):  # type: ignore[no-untyped-def]
-    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+def _float_from_bits(_context, bits):
+    def codegen(_context, builder, _signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), codegen
@@ -110,7 +111,7 @@ def over_ranges(count: int, kernel: Callable[..., None], *arguments: object) -> 
         kernel(*arguments, 0, count)
         return
     edges = [count * i // workers for i in range(workers + 1)]
-    others = [_pool().submit(kernel, *arguments, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
+    others = [_pool().submit(kernel, *arguments, a, b) for a, b in itertools.pairwise(edges[1:])]
     kernel(*arguments, edges[0], edges[1])
     for other in others:
         other.result()

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlxopto import audio
-from mlxopto.compressor import Compressor
+from mlxopto.compressor import Compressor, Stream
 from mlxopto.controls import Setting
 from mlxopto.data.takes import Take
 from mlxopto.evaluation.scores import render_takes
@@ -25,7 +25,7 @@ from mlxopto.weights import Card
 INK, DEVICE, ACCENTS = "#333333", "#888888", ("#0b6e99", "#d9730d", "#6940a5", "#2f7d5b")
 _TONE_HZ = 1000.0
 _LEVELS_DBFS = np.arange(-60.0, 0.1, 3.0)
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "figure.dpi": 120, "savefig.bbox": "tight",
 }  # fmt: skip
@@ -37,11 +37,13 @@ def transfer_curve(compressor: Compressor, setting: Setting) -> tuple[np.ndarray
     t = np.arange(step) / step
     tone = np.sin(2 * np.pi * _TONE_HZ * t)
     stairs = np.concatenate([10 ** (level / 20) * tone for level in _LEVELS_DBFS])
-    y = compressor.stream(1, extrapolate=True, **setting)(stairs).reshape(len(_LEVELS_DBFS), step)[:, step // 2 :]
+    y = Stream(compressor, setting, 1)(stairs).reshape(len(_LEVELS_DBFS), step)[:, step // 2 :]
     return _LEVELS_DBFS, 10 * np.log10(2 * np.mean(np.square(y, dtype=np.float64), axis=1) + 1e-12)
 
 
-def render_picture(path: Path, overviews: Mapping[str, Overview], compressor: Compressor, settings: Mapping[str, Setting]) -> None:
+def render_picture(
+    path: Path, overviews: Mapping[str, Overview], compressor: Compressor, settings: Mapping[str, Setting]
+) -> None:
     """Waveform, gain reduction and transfer curve of one or more renders of one input; labels name the renders."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(11, 6), layout="constrained")
@@ -79,12 +81,21 @@ def _loss_figure(log: Path) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     steps = [line for line in lines if "loss" in line]
     for name, colour in zip(("waveform", "gain"), ACCENTS, strict=False):
-        upper.semilogy([line["step"] for line in steps], [line[name] for line in steps], color=colour, linewidth=0.7, label=f"{name} loss")
+        upper.semilogy(
+            [line["step"] for line in steps], [line[name] for line in steps], color=colour, linewidth=0.7, label=f"{name} loss"
+        )
     checks = [line for line in lines if "validation" in line]
     at = [line["step"] for line in checks]
-    lower.semilogy(at, [line["validation"]["esr_median"] for line in checks], "o-", markersize=3, color=ACCENTS[0], label="ESR, median")
     lower.semilogy(
-        at, [line["validation"]["gain_error_db_rms"] for line in checks], "o-", markersize=3, color=ACCENTS[1], label="gain error (dB RMS), median"
+        at, [line["validation"]["esr_median"] for line in checks], "o-", markersize=3, color=ACCENTS[0], label="ESR, median"
+    )
+    lower.semilogy(
+        at,
+        [line["validation"]["gain_error_db_rms"] for line in checks],
+        "o-",
+        markersize=3,
+        color=ACCENTS[1],
+        label="gain error (dB RMS), median",
     )
     upper.set(title="Training")
     lower.set(title="Validation", xlabel="step")
@@ -120,7 +131,7 @@ def _gain_figure(model: Opto, card: Card, takes: Sequence[Take]) -> Figure:
 
 
 def virtual_transfer_curve(name: str, sample_rate: int) -> Any:
-    """A function from a setting to the virtual device's transfer curve at the levels of `transfer_curve`; None for a device that is not virtual."""
+    """From a setting to the virtual device's output levels, as `transfer_curve` measures them; None for other devices."""
     from mlxopto.devices import DEVICES
 
     if name not in DEVICES:

@@ -139,9 +139,7 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
     return meters.report(target, subtype, writer.peak, clipped, seconds)
 
 
-def _blocks(
-    header: audio.SoundInfo, stream: Stream, model_rate: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _blocks(header: audio.SoundInfo, stream: Stream, model_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(input block, output block, gain block): inputs and outputs cover the file exactly; gain is at the model's rate."""
     if header.sample_rate == model_rate:
         for block in audio.read_blocks(header.path):
@@ -222,7 +220,7 @@ class _Meters:
             lufs_out=self._loudness[1].integrated(),
             seconds=seconds,
             real_time_factor=length / seconds,
-            overview=Overview(length, *self._peaks, gain_db),
+            overview=Overview(length, self._peaks[0], self._peaks[1], gain_db),
         )
 
 

@@ -92,7 +92,9 @@ def find(name: str) -> Path:
     if path.is_dir() and (path / f"weights{SUFFIX}").is_file():
         return path / f"weights{SUFFIX}"
     if not path.is_file():
-        raise RequestError(f"there is no model {name!r}: the shipped models are {', '.join(shipped_files)}, or give a weights file")
+        raise RequestError(
+            f"there is no model {name!r}: the shipped models are {', '.join(shipped_files)}, or give a weights file"
+        )
     return path
 
 
@@ -102,13 +104,22 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
+    """Arrays, evaluated so that the file may be replaced afterwards, and metadata.
+
+    Raises:
+        RuntimeError, ValueError: not such a file, or cut short.
+    """
+    loaded: Any = mx.load(str(path), format="safetensors", return_metadata=True)
+    mx.eval(loaded[0])
+    return loaded
+
+
 def _read(path: Path) -> tuple[dict[str, mx.array], Card]:
     if not path.is_file():
         raise RequestError(f"{path} is not a file; a weights file ({SUFFIX}) is needed")
     try:
-        # a file without the suffix would be read by another parser
-        arrays, metadata = mx.load(str(path), format="safetensors", return_metadata=True)
-        mx.eval(arrays)
+        arrays, metadata = read_safetensors(path)
     except (RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is not a weights file, or is cut short") from error
     if "mlxopto_format" not in metadata:

@@ -59,3 +59,7 @@ def noise() -> np.ndarray:
     rng = np.random.default_rng(3)
     levels = np.repeat(10 ** rng.uniform(-3, -0.3, 20), 4800)
     return (rng.standard_normal(96000) * levels * 0.3).astype(np.float32)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--small", action="store_true", help="run slow tests in a small form")

@@ -38,7 +38,18 @@ def test_any_text_gives_a_value_in_range_or_a_request_error(text: str):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3ms", 3), ("3 ms", 3), ("0.003s", 3), ("0.003 s", 3), ("3000us", 3), ("3", 3), ("fast", 1), ("FAST", 1), (" slow ", 150), ("3e0MS", 3)],
+    [
+        ("3ms", 3),
+        ("3 ms", 3),
+        ("0.003s", 3),
+        ("0.003 s", 3),
+        ("3000us", 3),
+        ("3", 3),
+        ("fast", 1),
+        ("FAST", 1),
+        (" slow ", 150),
+        ("3e0MS", 3),
+    ],
 )
 def test_times_are_read_in_any_unit_of_time(text: str, value: float):
     assert ATTACK.parse(text) == pytest.approx(value, rel=1e-12)

@@ -104,8 +104,8 @@ def load_manifest(path: Path, panel: Panel) -> list[Capture]:
             setting = panel.setting(values)
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from error
-        files = (path.parent / _field(entry, key, str, where) for key in ("input", "target"))
-        captures.append(Capture(*files, setting, SPLITS[split]))
+        source, target = (path.parent / _field(entry, key, str, where) for key in ("input", "target"))
+        captures.append(Capture(source, target, setting, SPLITS[split]))
     return captures
 
 
@@ -187,7 +187,8 @@ class CaptureSource:
         settings = sorted({tuple(take.setting.items()) for take in self._train})
         if len(settings) < 3:
             raise RequestError(
-                f"{self.folder / 'manifest.json'} has {len(settings)} training settings and no split val; at least 3 settings are needed, or captures marked val"
+                f"{self.folder / 'manifest.json'} has {len(settings)} training settings and no split val; "
+                "at least 3 settings are needed, or captures marked val"
             )
         count = max(1, len(settings) // 12)
         chosen = {settings[i] for i in np.random.default_rng([self.seed, 2]).choice(len(settings), count, replace=False)}
@@ -204,7 +205,9 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
             raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
         return samples[:, 0], rate
 
-    problems, takes, rates = [], [], {}
+    problems: list[str] = []
+    takes: list[Take] = []
+    rates: dict[int, Path] = {}
     for capture in captures:
         try:
             (x, rate), (y, target_rate) = recording(capture.input), recording(capture.target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +26,7 @@ class Source(Protocol):
     sample_rate: int
     description: str
     dbu_at_full_scale: float | None
-    validation: Sequence[Take]
-    test: dict[str, Sequence[Take]]  # "seen" and "unseen" settings, both on material never trained on
+    validation: list[Take]
+    test: dict[str, list[Take]]  # "seen" and "unseen" settings, both on material never trained on
 
     def sequence(self, index: int) -> Take: ...

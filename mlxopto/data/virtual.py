@@ -47,7 +47,9 @@ class VirtualSource:
         self.panel = device.panel
         self.dbu_at_full_scale: float | None = device.dbu_at_full_scale
         self.settings = self._hypercube(settings, _TRAIN)
-        self.description = f"{device.title}, {settings} settings, {'own' if material is not None else 'synthetic'} programme material"
+        self.description = (
+            f"{device.title}, {settings} settings, {'own' if material is not None else 'synthetic'} programme material"
+        )
         self.pool, validation, test = self._material(pool_s, takes, material)
         seen = [self.settings[i] for i in np.linspace(0, settings - 1, takes // 2).astype(int)]
         self.validation = self._takes(self._hypercube(takes // 2, _VALIDATION), validation)
@@ -59,7 +61,9 @@ class VirtualSource:
         length = round(rng.uniform(*SEQUENCE_S) * self.sample_rate)
         start = rng.integers(0, max(1, len(self.pool) - length))
         level = 10 ** (rng.uniform(-9, 3) / 20)
-        return self._take(self.pool[start : start + length] * np.float32(level), self.settings[rng.integers(len(self.settings))])
+        return self._take(
+            self.pool[start : start + length] * np.float32(level), self.settings[rng.integers(len(self.settings))]
+        )
 
     def _take(self, x: np.ndarray, setting: Setting) -> Take:
         return Take(x, self.device.process(x, self.sample_rate, setting), setting)
@@ -68,7 +72,9 @@ class VirtualSource:
         length = min(round(TAKE_S * self.sample_rate), len(material))
         starts = np.linspace(0, len(material) - length, len(settings)).astype(int)
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(lambda at: self._take(material[at[0] : at[0] + length], at[1]), zip(starts, settings, strict=True)))
+            return list(
+                pool.map(lambda at: self._take(material[at[0] : at[0] + length], at[1]), zip(starts, settings, strict=True))
+            )
 
     def _hypercube(self, count: int, part: int) -> list[Setting]:
         uniforms = np.random.default_rng([self.seed, 1, part]).random((count, len(self.panel.controls)))

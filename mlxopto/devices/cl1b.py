@@ -19,7 +19,9 @@ PANEL = Panel(
         Control("threshold", "dBu", -40, 20, default=-10),
         Control("ratio", ":1", 2, 10, taper="log", default=4),
         Control("attack", "ms", 0.5, 300, taper="log", default=20, positions={"fast": 1.0, "medium": 20.0, "slow": 150.0}),
-        Control("release", "ms", 50, 10000, taper="log", default=500, positions={"fast": 80.0, "medium": 500.0, "slow": 4000.0}),
+        Control(
+            "release", "ms", 50, 10000, taper="log", default=500, positions={"fast": 80.0, "medium": 500.0, "slow": 4000.0}
+        ),
     )
 )
 _DETECTOR_HOLD_S = 0.012  # the rectifier's capacitor: bridges the gaps between half waves down to about 40 Hz
@@ -61,7 +63,7 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _reduction_db(over_db, slope):  # type: ignore[no-untyped-def]
+def _reduction_db(over_db, slope):
     """The side-chain's static curve: reduction in dB for a level in dB over the threshold."""
     knee = _KNEE_DB / slope
     if 2 * over_db <= -knee:
@@ -72,7 +74,7 @@ def _reduction_db(over_db, slope):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _run(x, threshold_db, slope, attack, release, hold, cell, tube, y):  # type: ignore[no-untyped-def]
+def _run(x, threshold_db, slope, attack, release, hold, cell, tube, y):
     level, control_db = 0.0, 0.0
     state = np.zeros(3)
     tube_state = np.zeros(2)

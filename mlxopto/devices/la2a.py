@@ -54,7 +54,7 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _run(x, drive, limit_share, cell, tube, y):  # type: ignore[no-untyped-def]
+def _run(x, drive, limit_share, cell, tube, y):
     state = np.zeros(3)
     tube_state = np.zeros(2)
     for i in range(len(x)):

@@ -50,7 +50,7 @@ def cell(
 
 
 @numba.njit(inline="always")
-def gain_of(state, constants):  # type: ignore[no-untyped-def]
+def gain_of(state, constants):
     """The voltage divider's gain, 0 to 1, for the cell's state (3,)."""
     share = constants[SLOW_SHARE]
     carriers = (1 - share) * state[FAST] + share * state[SLOW]
@@ -58,7 +58,7 @@ def gain_of(state, constants):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def expose(state, light, constants):  # type: ignore[no-untyped-def]
+def expose(state, light, constants):
     """One sample of light (>= 0) on the cell."""
     rising = light > state[FAST]
     state[FAST] += constants[FAST_ON if rising else FAST_OFF] * (light - state[FAST])

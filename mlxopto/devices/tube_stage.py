@@ -25,7 +25,7 @@ def stage(sample_rate: int, *, drive: float, bias: float, low_hz: float, high_hz
 
 
 @numba.njit(inline="always")
-def amplify(x, state, constants):  # type: ignore[no-untyped-def]
+def amplify(x, state, constants):
     """One sample through the curve, the low-pass and the high-pass."""
     drive, bias = constants[DRIVE], constants[BIAS]
     idle = math.tanh(bias)

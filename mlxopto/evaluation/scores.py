@@ -48,5 +48,5 @@ def render_takes(model: Opto, panel: Panel, sample_rate: int, takes: Sequence[Ta
         y, state = model(mx.array(x[:, at : at + sample_rate]), controls, state)
         mx.eval(y, state)
         parts.append(np.array(y))
-    y = np.concatenate(parts, axis=1)
-    return [row[: len(take.x)] for row, take in zip(y, takes, strict=True)]
+    rows = np.concatenate(parts, axis=1)
+    return [row[: len(take.x)] for row, take in zip(rows, takes, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -27,7 +28,7 @@ class OptoConfig:
     knob_hidden: int = 8  # of the layer between knobs and modulation; the knobs themselves go past it
 
 
-State = dict[str, object]
+State = dict[str, Any]
 
 
 class Block(nn.Module):
@@ -38,11 +39,15 @@ class Block(nn.Module):
         frame = config.hop / config.sample_rate
         self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
         self.dt_shift = Dense(conditions, config.width)
-        self.glu = Dense(config.width, 2 * config.width)
+        import os
+
+        self.glu = GatedFiLM(conditions, config.width) if os.environ.get("FILM") else Dense(config.width, 2 * config.width)
 
     def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
         y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
         x = x + y
+        if isinstance(self.glu, GatedFiLM):
+            return self.glu(x, condition), state
         return x + functional.glu(self.glu(x)), state
 
 

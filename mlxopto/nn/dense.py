@@ -13,8 +13,8 @@ class Dense(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int, scale: float = 1.0):
         super().__init__(inputs, outputs)
-        self.weight = self.weight * scale
-        self.bias = self.bias * 0.0
+        self.weight: mx.array = self.weight * scale
+        self.bias: mx.array = mx.zeros((outputs,))
 
     def __call__(self, x: mx.array) -> mx.array:
         return functional.dense(x, self.weight, self.bias)

@@ -35,7 +35,7 @@ class LevelFrontEnd(nn.Module):
         frames = peak.shape[1]
         windows = [levels[:, i : i + frames] for i in range(WINDOW)]
         long_peak = mx.maximum(*(mx.maximum(windows[i][..., 0], windows[i + 1][..., 0]) for i in (0, 2)))
-        long_power = sum(w[..., 1] for w in windows) * (1 / WINDOW)
+        long_power = mx.stack([w[..., 1] for w in windows]).mean(0)
         squares = mx.stack([mx.square(peak), mx.square(long_peak), power, long_power], axis=-1)
         log_level = 0.5 * mx.log(squares + FLOOR**2)  # nepers, 0 at full scale
         return log_level * 0.45 + 2.0, levels[:, -(WINDOW - 1) :]

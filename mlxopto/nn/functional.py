@@ -43,7 +43,7 @@ _PARTS = 8  # of the rows, each with its own partial weight gradient, so that su
 
 
 @numba.njit(**_JIT)
-def _product(x, weight_T, bias, y, start, end):  # type: ignore[no-untyped-def]
+def _product(x, weight_T, bias, y, start, end):
     """y = x weight_T + bias for rows start to end, four rows at a time."""
     inputs, outputs = weight_T.shape
     sums = np.empty((4, outputs), np.float32)
@@ -73,7 +73,7 @@ def _product(x, weight_T, bias, y, start, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**_JIT)
-def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):  # type: ignore[no-untyped-def]
+def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):
     """Partial sums of grad^T x and of grad over the rows of parts start to end."""
     parts, outputs, inputs = grad_weight.shape
     for part in range(start, end):
@@ -95,7 +95,7 @@ def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):  # type: igno
 
 
 @mx.custom_function
-def _dense_native(x, weight, bias):  # type: ignore[no-untyped-def]
+def _dense_native(x, weight, bias):
     mx.eval(x, weight, bias)
     x_, weight_, bias_ = map(to_numpy, (x, weight, bias))
     rows = x_.reshape(-1, x_.shape[-1])
@@ -105,7 +105,7 @@ def _dense_native(x, weight, bias):  # type: ignore[no-untyped-def]
 
 
 @_dense_native.vjp
-def _dense_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
+def _dense_vjp(primals, grad, _output):
     mx.eval(grad)
     x, weight, grad_ = map(to_numpy, (primals[0], primals[1], grad))
     rows, grad_rows = x.reshape(-1, x.shape[-1]), grad_.reshape(-1, grad_.shape[-1])
@@ -118,25 +118,25 @@ def _dense_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**_JIT)
-def _softplus_forward(x, y, start, end):  # type: ignore[no-untyped-def]
+def _softplus_forward(x, y, start, end):
     for i in range(start, end):
         y[i] = native.softplus(x[i])
 
 
 @numba.njit(**_JIT)
-def _softplus_backward(y, grad, out, start, end):  # type: ignore[no-untyped-def]
+def _softplus_backward(y, grad, out, start, end):
     for i in range(start, end):
         out[i] = -expm1(-y[i]) * grad[i]  # sigmoid(x) = 1 - exp(-softplus(x))
 
 
 @numba.njit(**_JIT)
-def _silu_gate_forward(x, gate, y, start, end):  # type: ignore[no-untyped-def]
+def _silu_gate_forward(x, gate, y, start, end):
     for i in range(start, end):
         y[i] = x[i] * gate[i] * sigmoid(gate[i])
 
 
 @numba.njit(**_JIT)
-def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):  # type: ignore[no-untyped-def]
+def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):
     for i in range(start, end):
         s = sigmoid(gate[i])
         silu = gate[i] * s
@@ -145,7 +145,7 @@ def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):  # type: 
 
 
 @numba.njit(**_JIT)
-def _glu_forward(x, y, start, end):  # type: ignore[no-untyped-def]
+def _glu_forward(x, y, start, end):
     half = y.shape[1]
     for row in range(start, end):
         for i in range(half):
@@ -153,7 +153,7 @@ def _glu_forward(x, y, start, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**_JIT)
-def _glu_backward(x, grad, out, start, end):  # type: ignore[no-untyped-def]
+def _glu_backward(x, grad, out, start, end):
     half = grad.shape[1]
     for row in range(start, end):
         for i in range(half):
@@ -163,7 +163,7 @@ def _glu_backward(x, grad, out, start, end):  # type: ignore[no-untyped-def]
 
 
 @mx.custom_function
-def _softplus_native(x):  # type: ignore[no-untyped-def]
+def _softplus_native(x):
     mx.eval(x)
     x_ = to_numpy(x)
     y = np.empty_like(x_)
@@ -172,7 +172,7 @@ def _softplus_native(x):  # type: ignore[no-untyped-def]
 
 
 @_softplus_native.vjp
-def _softplus_vjp(_primals, grad, output):  # type: ignore[no-untyped-def]
+def _softplus_vjp(_primals, grad, output):
     mx.eval(grad, output)
     y, grad_ = map(to_numpy, (output, grad))
     out = np.empty_like(y)
@@ -181,7 +181,7 @@ def _softplus_vjp(_primals, grad, output):  # type: ignore[no-untyped-def]
 
 
 @mx.custom_function
-def _silu_gate_native(x, gate):  # type: ignore[no-untyped-def]
+def _silu_gate_native(x, gate):
     mx.eval(x, gate)
     x_, gate_ = map(to_numpy, (x, gate))
     y = np.empty_like(x_)
@@ -190,7 +190,7 @@ def _silu_gate_native(x, gate):  # type: ignore[no-untyped-def]
 
 
 @_silu_gate_native.vjp
-def _silu_gate_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
+def _silu_gate_vjp(primals, grad, _output):
     mx.eval(grad)
     x, gate, grad_ = map(to_numpy, (*primals, grad))
     grad_x, grad_gate = np.empty_like(x), np.empty_like(x)
@@ -200,7 +200,7 @@ def _silu_gate_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
 
 
 @mx.custom_function
-def _glu_native(x):  # type: ignore[no-untyped-def]
+def _glu_native(x):
     mx.eval(x)
     x_ = to_numpy(x)
     y = np.empty((*x_.shape[:-1], x_.shape[-1] // 2), np.float32)
@@ -210,7 +210,7 @@ def _glu_native(x):  # type: ignore[no-untyped-def]
 
 
 @_glu_native.vjp
-def _glu_vjp(primals, grad, _output):  # type: ignore[no-untyped-def]
+def _glu_vjp(primals, grad, _output):
     mx.eval(grad)
     (x,) = (primals,) if isinstance(primals, mx.array) else primals
     x_, grad_ = map(to_numpy, (x, grad))

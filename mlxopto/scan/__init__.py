@@ -6,6 +6,8 @@ and choose: float32 runs on the native kernels, any other float type on the refe
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 
 from mlxopto.scan import cpu, reference
@@ -55,9 +57,7 @@ def selective_scan(
     return _backend(u).selective_scan(u, dt, A, B, C, D, state, discretization)
 
 
-def gru_scan(
-    gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array | None = None
-) -> tuple[mx.array, mx.array]:
+def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
     """The recurrence of a gated recurrent unit (reset after the product, as in Keras, cuDNN and MLX).
 
         r, z = sigmoid(gates_rz[t] + W_rz h),  n = tanh(gates_n[t] + r (W_n h + bias)),  h[t] = (1 - z) n + z h[t-1]
@@ -71,7 +71,7 @@ def gru_scan(
     Raises:
         ValueError: shapes that do not fit.
     """
-    batch, time, width = gates.shape
+    batch, time, _ = gates.shape
     hidden = weight.shape[-1]
     if state is None:
         state = mx.zeros((batch, hidden), dtype=gates.dtype)
@@ -84,9 +84,7 @@ def gru_scan(
     return _backend(gates).gru_scan(gates, weight, bias, state)
 
 
-def one_pole_bank(
-    x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | None = None
-) -> tuple[mx.array, mx.array]:
+def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
     """A weighted sum of one-pole low-pass filters of one signal: y[t] = sum_k mix_k s_k[t], s_k[t] = s_k[t-1] + rate_k (x[t] - s_k[t-1]).
 
     Args:
@@ -104,7 +102,7 @@ def one_pole_bank(
     return _backend(x).one_pole_bank(x, rate, mix, state)
 
 
-def _backend(array: mx.array):  # type: ignore[no-untyped-def]
+def _backend(array: mx.array) -> Any:
     return cpu if array.dtype == mx.float32 else reference
 
 

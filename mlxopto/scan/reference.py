@@ -44,9 +44,7 @@ def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array)
     return (mx.stack(outputs, axis=1) if outputs else gates[:, :, :hidden]), state
 
 
-def one_pole_bank(
-    x: mx.array, rate: mx.array, mix: mx.array, state: mx.array
-) -> tuple[mx.array, mx.array]:
+def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
     """See `mlxopto.scan.one_pole_bank`; the state is required here."""
     outputs = []
     for t in range(x.shape[1]):

@@ -11,6 +11,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from mlxopto import audio
 from mlxopto.errors import RequestError
+from mlxopto.weights import read_safetensors
 
 
 def save(path: Path, arrays: dict[str, Any], progress: dict[str, Any]) -> None:
@@ -29,8 +30,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise RequestError(f"{path.parent} has no checkpoint to resume from")
     try:
-        arrays, metadata = mx.load(str(path), format="safetensors", return_metadata=True)
-        mx.eval(arrays)
+        arrays, metadata = read_safetensors(path)
         return tree_unflatten(list(arrays.items())), json.loads(metadata["progress"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise RequestError(f"{path} is damaged and cannot be resumed from") from error

@@ -1,6 +1,6 @@
 """A training run on disk: its folder, its log, kill-safe checkpoints, and what stands there at the end.
 
-    config.json  log.jsonl  checkpoint.safetensors  weights.safetensors  result.json  loss.png  transfer.png  gain_reduction.png
+config.json  log.jsonl  checkpoint.safetensors  weights.safetensors  result.json  loss.png  transfer.png  gain_reduction.png
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def open_source(config: TrainConfig) -> Source:
         return CaptureSource(Path(config.data), config.seed)
     material = read_material(Path(config.program), config.sample_rate) if config.program else None
     if config.quick:
-        return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, settings=128, takes=12, pool_s=180, material=material)
+        return VirtualSource(
+            device(config.device or ""), config.sample_rate, config.seed, settings=128, takes=12, pool_s=180, material=material
+        )
     return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material)
 
 
@@ -189,7 +191,13 @@ class _Run:
         mean = _mean(recent)
         self.report(
             Progress(
-                step, config.steps, mean["loss"], mean["learning_rate"], audio_s / a_step, a_step * (config.steps - step), self.validation
+                step,
+                config.steps,
+                mean["loss"],
+                mean["learning_rate"],
+                audio_s / a_step,
+                a_step * (config.steps - step),
+                self.validation,
             )
         )
 

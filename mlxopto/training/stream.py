@@ -80,7 +80,7 @@ class _Slot:
         self._power = np.float32(np.mean(np.square(take.y, dtype=np.float64)) + 1e-8)
         self._check_end()
 
-    def advance(self) -> tuple[np.ndarray, ...]:
+    def advance(self) -> tuple[np.ndarray | np.generic, ...]:
         starts = np.bool_(self.at == 0)
         part = slice(self.at, self.at + self._chunk)
         x, y = self._take.x[part], self._take.y[part]

@@ -136,7 +136,14 @@ class Trainer:
         mx.eval(self.model.parameters(), self._optimizer.state, self._state)
 
     def _loss(
-        self, model: Opto, x: mx.array, y: mx.array, power: mx.array, controls: mx.array, starts: mx.array | None, state: State | None
+        self,
+        model: Opto,
+        x: mx.array,
+        y: mx.array,
+        power: mx.array,
+        controls: mx.array,
+        starts: mx.array | None,
+        state: State | None,
     ) -> tuple[mx.array, tuple[mx.array, mx.array, State]]:
         if starts is not None:
             state = _start_some(model.initial_state(controls), starts, state)

@@ -1,5 +1,7 @@
 """The virtual CL 1B behaves as its panel and manual say."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_the_slope_well_above_the_threshold_is_the_ratio(ratio):
 def test_the_knee_is_soft():
     slopes = [slope(CL1B, at(ratio=10), low, low + 3) for low in (-45, -36, -31, -26)]
     assert slopes[0] == pytest.approx(1, abs=0.02)
-    assert all(a < b for a, b in zip(slopes, slopes[1:], strict=False))
+    assert all(a < b for a, b in pairwise(slopes))
 
 
 def test_threshold_at_plus_20_dbu_is_off():
@@ -58,5 +60,5 @@ def test_release_depends_on_how_long_the_cell_was_lit():
 def test_even_harmonics_are_smaller_than_the_single_ended_units():
     levels = (-30, -20, -10)
     second = [harmonic(CL1B, at(threshold=20), level, 2) for level in levels]
-    assert all(a < b for a, b in zip(second, second[1:], strict=False))
+    assert all(a < b for a, b in pairwise(second))
     assert second[-1] < 0.5 * harmonic(device("la2a"), {"peak_reduction": 0, "mode": 0}, -10, 2)

@@ -1,5 +1,7 @@
 """The virtual LA-2A behaves like the unit (public facts; the constants' sources stand in the device)."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def at(peak_reduction: float, mode: float = 0.0) -> dict[str, float]:
 
 def test_more_peak_reduction_lowers_the_threshold():
     reductions = [static_gain_db(LA2A, at(knob), -10) for knob in (0, 20, 40, 60, 80, 100)]
-    assert all(a > b for a, b in zip(reductions, reductions[1:], strict=False))
+    assert all(a > b for a, b in pairwise(reductions))
     assert reductions[0] == pytest.approx(0, abs=0.3)  # filters only
     assert reductions[-1] < -10
 
@@ -60,7 +62,7 @@ def test_release_depends_on_how_long_the_cell_was_lit():
 def test_second_harmonic_dominates_and_distortion_rises_with_level_below_half_a_percent():
     levels = (-30, -20, -10)
     second = [harmonic(LA2A, at(0), level, 2) for level in levels]
-    assert all(a < b for a, b in zip(second, second[1:], strict=False))
+    assert all(a < b for a, b in pairwise(second))
     for level, amount in zip(levels, second, strict=True):
         assert harmonic(LA2A, at(0), level, 3) < amount < 0.005
 

@@ -45,7 +45,9 @@ def test_exponentials_are_accurate_to_float32_rounding(function, exact, low, hig
     import numba
 
     run = numba.vectorize(["float32(float32)"])(lambda x: function(x))
-    x = np.concatenate([np.linspace(low, high, 20001), np.geomspace(1e-7, 1, 2001), -np.geomspace(1e-7, 1, 2001)]).astype(np.float32)
+    x = np.concatenate([np.linspace(low, high, 20001), np.geomspace(1e-7, 1, 2001), -np.geomspace(1e-7, 1, 2001)]).astype(
+        np.float32
+    )
     expected = exact(x.astype(np.float64))
     relative = np.abs(run(x) - expected) / np.maximum(np.abs(expected), 1e-37)
     assert relative.max() < 4 * np.finfo(np.float32).eps

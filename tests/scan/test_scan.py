@@ -100,7 +100,9 @@ def test_every_gradient_agrees_with_mlx_differentiating_the_reference(name, disc
     args = arguments(name, 3, time, 6, 5)
     every = tuple(range(len(args)))
     extra = keywords(name, discretization)
-    native = mx.grad(lambda *a: weighed_sum(getattr(cpu, name)(*a, **{"discretization": "zoh", **extra} if extra else {})), every)
+    native = mx.grad(
+        lambda *a: weighed_sum(getattr(cpu, name)(*a, **{"discretization": "zoh", **extra} if extra else {})), every
+    )
     exact = mx.grad(lambda *a: weighed_sum(getattr(reference, name)(*a, **extra)), every)
     ours, theirs = native(*single(args)), exact(*(mx.array(a, dtype=mx.float64) for a in args))
     for position, (a, b) in enumerate(zip(ours, theirs, strict=True)):

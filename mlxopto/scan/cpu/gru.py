@@ -13,7 +13,7 @@ from mlxopto.native import FASTMATH, over_ranges, sigmoid, tanh, to_numpy
 
 
 @numba.njit(inline="always")
-def _gates(gates, weight_T, bias, h, recurrent, r, z, n):  # type: ignore[no-untyped-def]
+def _gates(gates, weight_T, bias, h, recurrent, r, z, n):
     hidden = h.size
     recurrent[:] = np.float32(0.0)
     for k in range(hidden):
@@ -28,7 +28,7 @@ def _gates(gates, weight_T, bias, h, recurrent, r, z, n):  # type: ignore[no-unt
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _forward(gates, weight_T, bias, state, out, first_batch, end_batch):  # type: ignore[no-untyped-def]
+def _forward(gates, weight_T, bias, state, out, first_batch, end_batch):
     hidden = bias.size
     recurrent = np.empty(3 * hidden, np.float32)
     r, z, n, h = np.empty((4, hidden), np.float32)
@@ -42,7 +42,7 @@ def _forward(gates, weight_T, bias, state, out, first_batch, end_batch):  # type
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     gates, weight, weight_T, bias, state, out, grad_out,
     grad_gates, grad_weight, grad_bias, grad_state, first_batch, end_batch,
 ):  # fmt: skip
@@ -76,7 +76,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 @mx.custom_function
-def _scan(gates, weight, bias, state):  # type: ignore[no-untyped-def]
+def _scan(gates, weight, bias, state):
     mx.eval(gates, weight, bias, state)
     gates_, weight_, bias_, state_ = map(to_numpy, (gates, weight, bias, state))
     out = np.empty((*gates_.shape[:2], bias_.size), np.float32)
@@ -85,7 +85,7 @@ def _scan(gates, weight, bias, state):  # type: ignore[no-untyped-def]
 
 
 @_scan.vjp
-def _scan_vjp(primals, grad_out, out):  # type: ignore[no-untyped-def]
+def _scan_vjp(primals, grad_out, out):
     mx.eval(grad_out, out)
     gates, weight, bias, state, grad_out_, out_ = map(to_numpy, (*primals, grad_out, out))
     batch = len(gates)
@@ -100,7 +100,7 @@ def _scan_vjp(primals, grad_out, out):  # type: ignore[no-untyped-def]
     return tuple(map(mx.array, (grad_gates, grad_weight.sum(0), grad_bias.sum(0), grad_state)))
 
 
-def gru_scan(gates, weight, bias, state):  # type: ignore[no-untyped-def]
+def gru_scan(gates, weight, bias, state):
     """See `mlxopto.scan.gru_scan`; float32 only."""
     out = _scan(gates, weight, bias, state)
     return out, (out[:, -1] if gates.shape[1] else state)

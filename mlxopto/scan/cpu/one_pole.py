@@ -10,7 +10,7 @@ from mlxopto.native import FASTMATH, over_ranges, to_numpy
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _forward(x, rate, mix, state, y, states, first_batch, end_batch):  # type: ignore[no-untyped-def]
+def _forward(x, rate, mix, state, y, states, first_batch, end_batch):
     poles = rate.size
     s = np.empty(poles, np.float32)
     for b in range(first_batch, end_batch):
@@ -25,9 +25,7 @@ def _forward(x, rate, mix, state, y, states, first_batch, end_batch):  # type: i
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _backward(  # type: ignore[no-untyped-def]
-    x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state, first_batch, end_batch
-):
+def _backward(x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state, first_batch, end_batch):
     poles = rate.size
     adjoint = np.empty(poles, np.float32)
     for b in range(first_batch, end_batch):
@@ -46,7 +44,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 @mx.custom_function
-def _bank(x, rate, mix, state):  # type: ignore[no-untyped-def]
+def _bank(x, rate, mix, state):
     mx.eval(x, rate, mix, state)
     x_, rate_, mix_, state_ = map(to_numpy, (x, rate, mix, state))
     y = np.empty_like(x_)
@@ -56,7 +54,7 @@ def _bank(x, rate, mix, state):  # type: ignore[no-untyped-def]
 
 
 @_bank.vjp
-def _bank_vjp(primals, cotangents, outputs):  # type: ignore[no-untyped-def]
+def _bank_vjp(primals, cotangents, outputs):
     mx.eval(cotangents, outputs)
     x, rate, mix, state, grad_y, grad_states, states = map(to_numpy, (*primals, *cotangents, outputs[1]))
     grad_x = np.empty_like(x)
@@ -64,13 +62,11 @@ def _bank_vjp(primals, cotangents, outputs):  # type: ignore[no-untyped-def]
     grad_mix = np.zeros_like(state)
     grad_state = np.empty_like(state)
     grad_last = np.ascontiguousarray(grad_states[:, -1])  # only the last state leaves `one_pole_bank`
-    over_ranges(
-        len(x), _backward, x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state
-    )
+    over_ranges(len(x), _backward, x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state)
     return tuple(map(mx.array, (grad_x, grad_rate.sum(0), grad_mix.sum(0), grad_state)))
 
 
-def one_pole_bank(x, rate, mix, state):  # type: ignore[no-untyped-def]
+def one_pole_bank(x, rate, mix, state):
     """See `mlxopto.scan.one_pole_bank`; float32 only."""
     if not x.shape[1]:
         return x, state

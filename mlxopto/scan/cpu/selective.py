@@ -8,6 +8,7 @@ then the outputs. The forward pass keeps the state at each tile's start; the bac
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import mlx.core as mx
 import numba
@@ -19,7 +20,7 @@ TILE = 32
 
 
 @numba.njit(inline="always")
-def _fill_tile(u, dt, A, B, gain, zoh, b, start, steps, decay, drive):  # type: ignore[no-untyped-def]
+def _fill_tile(u, dt, A, B, gain, zoh, b, start, steps, decay, drive):
     """decay = exp(dt A) - 1 and drive = B u times (1 / A for zoh, dt for euler), for one tile of time."""
     states, width = A.shape
     for t in range(steps):
@@ -40,7 +41,7 @@ def _fill_tile(u, dt, A, B, gain, zoh, b, start, steps, decay, drive):  # type: 
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, first_batch, end_batch):  # type: ignore[no-untyped-def]
+def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, first_batch, end_batch):
     time = u.shape[1]
     states, width = A.shape
     size = states * width
@@ -74,7 +75,7 @@ def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, fir
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     u, dt, A, inverse_A, B, C, D, zoh, checkpoints, grad_y, grad_last,
     grad_u, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_state, first_batch, end_batch,
 ):  # fmt: skip
@@ -149,11 +150,11 @@ def _from_kernel(state: np.ndarray, states: int, width: int) -> np.ndarray:
 
 
 @cache
-def _operation(discretization: str):  # type: ignore[no-untyped-def]
+def _operation(discretization: str) -> Any:
     zoh = discretization == "zoh"
 
     @mx.custom_function
-    def scan(u, dt, A, B, C, D, state):  # type: ignore[no-untyped-def]
+    def scan(u, dt, A, B, C, D, state):
         mx.eval(u, dt, A, B, C, D, state)
         u_, dt_, B_, C_, D_ = map(to_numpy, (u, dt, B, C, D))
         A_ = np.ascontiguousarray(to_numpy(A).T)
@@ -167,8 +168,8 @@ def _operation(discretization: str):  # type: ignore[no-untyped-def]
         return mx.array(y), mx.array(_from_kernel(last, states, width)), mx.array(checkpoints)
 
     @scan.vjp
-    def scan_vjp(primals, cotangents, outputs):  # type: ignore[no-untyped-def]
-        u, dt, A, B, C, D, state = primals
+    def scan_vjp(primals, cotangents, outputs):
+        u, dt, A, B, C, D, _ = primals
         grad_y, grad_last, _ = cotangents
         checkpoints = outputs[2]
         mx.eval(grad_y, grad_last, checkpoints)
@@ -191,7 +192,7 @@ def _operation(discretization: str):  # type: ignore[no-untyped-def]
     return scan
 
 
-def selective_scan(u, dt, A, B, C, D, state, discretization):  # type: ignore[no-untyped-def]
+def selective_scan(u, dt, A, B, C, D, state, discretization):
     """See `mlxopto.scan.selective_scan`; float32 only."""
     y, last, _ = _operation(discretization)(u, dt, A, B, C, D, state)
     return y, last

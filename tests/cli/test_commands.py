@@ -1,0 +1,81 @@
+"""The commands as a user runs them."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.cli.test_bad_requests import run
+
+
+def test_help_and_no_arguments_list_the_commands():
+    for arguments in ([], ["--help"]):
+        result = run(*arguments)
+        for command in ("train", "render", "models"):
+            assert command in result.stdout + result.stderr
+
+
+def test_render_json_has_every_promised_field(tmp_path, weights_file, noise):
+    soundfile.write(tmp_path / "a.flac", 0.5 * np.clip(np.stack([noise, noise], axis=1), -1, 1), 96000, "PCM_24")
+    out = tmp_path / "out"
+    out.mkdir()
+    result = run(
+        "render",
+        tmp_path / "a.flac",
+        "-o",
+        out,
+        "--model",
+        weights_file,
+        "--attack",
+        "fast",
+        "--ratio",
+        "4:1",
+        "--plot",
+        tmp_path / "p.png",
+        "--json",
+    )
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["model"] == "cl1b"
+    assert document["controls"]["attack"] == {"value": 1.0, "unit": "ms"}
+    assert document["controls"]["ratio"] == {"value": 4.0, "unit": ":1"}
+    (file,) = document["files"]
+    assert set(file) == {
+        "input", "output", "sample_rate", "channels", "samples", "peak_in", "peak_out", "clipped", "gain_reduction_db",
+        "lufs_in", "lufs_out", "seconds", "real_time_factor",
+    }  # fmt: skip
+    assert set(file["gain_reduction_db"]) == {"mean", "max"}
+    assert (file["sample_rate"], file["channels"], file["samples"]) == (96000, 2, 96000)
+    assert "96000 Hz is resampled to the model's 48000 Hz and back" in result.stderr
+    assert soundfile.info(str(out / "a.flac")).frames == 96000
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_demo_makes_three_renders_and_a_picture(tmp_path, weights_file):
+    result = run("render", "--demo", "--model", weights_file, "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "mlxopto-demo"
+    names = {"input.wav", "attack-fast.wav", "attack-medium.wav", "attack-slow.wav", "demo.png"}
+    assert {path.name for path in folder.iterdir()} == names
+    sounds = [soundfile.read(folder / f"attack-{position}.wav")[0] for position in ("fast", "medium", "slow")]
+    assert not np.array_equal(sounds[0], sounds[1])
+    assert len(json.loads(result.stdout)["files"]) == 3
+
+
+def test_models_json_describes_every_panel():
+    result = run("models", "--json")
+    assert result.returncode == 0, result.stderr
+    models = json.loads(result.stdout)
+    assert {model["name"] for model in models} == {"cl1b", "la2a"}
+    for model in models:
+        assert set(model) == {"name", "file", "arch", "parameters", "sample_rate", "latency_samples", "controls", "test"}
+        assert model["latency_samples"] == 0
+        for control in model["controls"]:
+            assert set(control) == {"name", "unit", "low", "high", "taper", "default", "positions"}
+            assert control["low"] <= control["default"] <= control["high"]
+
+
+@pytest.mark.parametrize("model", ["cl1b", "la2a"])
+def test_models_lists_what_is_shipped(model):
+    assert model in run("models").stdout

@@ -1,0 +1,89 @@
+"""Weights files: what is written comes back; everything else is refused in a sentence."""
+
+import json
+import shutil
+
+import mlx.core as mx
+import pytest
+from mlx.utils import tree_flatten
+
+from mlxopto import weights
+from mlxopto.errors import RequestError
+from tests.conftest import untrained
+
+
+def rewrite(path, change_arrays=lambda a: None, change_metadata=lambda m: None) -> None:
+    arrays, metadata = mx.load(str(path), return_metadata=True)
+    mx.eval(arrays)
+    change_arrays(arrays)
+    change_metadata(metadata)
+    mx.save_safetensors(str(path), arrays, metadata)
+
+
+@pytest.fixture
+def copy(weights_file, tmp_path):
+    return shutil.copy(weights_file, tmp_path / "copy.safetensors")
+
+
+def test_load_gives_back_what_was_saved(weights_file):
+    saved = untrained()
+    model, card = weights.load(weights_file)
+    assert card == saved.card
+    for (name, a), (_, b) in zip(tree_flatten(saved.model.parameters()), tree_flatten(model.parameters()), strict=True):
+        assert mx.array_equal(a, b), name
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_file_cut_short_is_refused(copy, share):
+    data = copy.read_bytes()
+    copy.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(RequestError, match="is not a weights file, or is cut short"):
+        weights.load(copy)
+
+
+def test_a_wrong_shape_is_refused(copy):
+    rewrite(copy, lambda a: a.update({"head.weight": mx.zeros((1, 3))}))
+    with pytest.raises(RequestError, match=r"wrong shape for head\.weight: \(1, 3\), \(1, 16\) is needed"):
+        weights.load(copy)
+
+
+def test_a_missing_or_unknown_array_is_refused(copy):
+    rewrite(copy, lambda a: a.update({"extra": mx.zeros(3)}))
+    with pytest.raises(RequestError, match="extra is missing or unknown"):
+        weights.load(copy)
+
+
+def test_a_number_that_is_not_finite_is_refused(copy):
+    rewrite(copy, lambda a: a.update({"head.bias": mx.array([float("nan")])}))
+    with pytest.raises(RequestError, match=r"not finite in head\.bias"):
+        weights.load(copy)
+
+
+def test_a_newer_format_is_refused_with_what_to_do(copy):
+    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="2"))
+    with pytest.raises(RequestError, match="has the weights format 2, this version of mlxopto reads 1; upgrade"):
+        weights.load(copy)
+
+
+def test_somebody_elses_safetensors_are_refused(copy):
+    rewrite(copy, change_metadata=lambda m: m.clear())
+    with pytest.raises(RequestError, match="not a weights file of mlxopto"):
+        weights.load(copy)
+
+
+def test_an_unknown_architecture_is_refused(copy):
+    def change(metadata):
+        card = json.loads(metadata["card"]) | {"architecture": "transformer"}
+        metadata["card"] = json.dumps(card)
+
+    rewrite(copy, change_metadata=change)
+    with pytest.raises(RequestError, match="no architecture 'transformer'; the architectures are opto"):
+        weights.load(copy)
+
+
+def test_every_shipped_model_loads_and_names_its_test_errors():
+    assert set(weights.shipped()) == {"cl1b", "la2a"}
+    for path in weights.shipped().values():
+        _, card = weights.load(path)
+        assert card.test["unseen"]["esr_median"] <= 1e-2
+        assert card.test["unseen"]["gain_error_db_rms"] <= 0.5
