@@ -166,9 +166,8 @@ def _line(progress: Progress) -> str:
 
 def _tell(result: dict[str, Any]) -> None:
     for split, scores in result["test"].items():
-        console.print(
-            f"test, {split} settings: ESR {scores['esr_median']:.2e} (median), gain error {scores['gain_error_db_rms']:.2f} dB RMS (median of {scores['takes']} takes)"
-        )
+        error = f"ESR {scores['esr_median']:.2e}, gain error {scores['gain_error_db_rms']:.2f} dB RMS"
+        console.print(f"test, {split} settings: {error} (medians of {scores['takes']} takes)")
     console.print(
         f"weights {result['weights']}  ({result['parameters']} parameters, {result['steps']} steps, {result['seconds']:.0f} s)"
     )

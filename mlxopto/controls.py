@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mlxopto.errors import RequestError
 
 TAPERS = ("linear", "log", "steps")
-_TO_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
 
 Setting = dict[str, float]
@@ -125,8 +125,8 @@ class Control:
         return math.log(value) if self.taper == "log" else value
 
     def _convert(self, value: float, unit: str, text: str) -> float:
-        if self.unit in _TO_SECONDS and unit.lower() in _TO_SECONDS:
-            return value * _TO_SECONDS[unit.lower()] / _TO_SECONDS[self.unit]
+        if self.unit in TIME_UNITS and unit.lower() in TIME_UNITS:
+            return value * TIME_UNITS[unit.lower()] / TIME_UNITS[self.unit]
         raise RequestError(f"{self.name} must be {self.accepts()}, got {text!r}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, TemporalFiLM, functional
+from mlxopto.controls import TIME_UNITS, Panel
+from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, TemporalFiLM
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
 SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
@@ -25,30 +27,24 @@ class OptoConfig:
     states: int = 8
     blocks: int = 2
     recurrent: int = 0  # hidden units of the temporal FiLM
-    knob_hidden: int = 8  # of the layer between knobs and modulation; the knobs themselves go past it
 
 
 State = dict[str, Any]
 
 
 class Block(nn.Module):
-    """S6 whose time constants the controls move, then a gated linear unit; both residual."""
+    """S6 whose time constants the controls move, then the gated FiLM; both residual."""
 
-    def __init__(self, config: OptoConfig, conditions: int):
+    def __init__(self, config: OptoConfig):
         super().__init__()
         frame = config.hop / config.sample_rate
         self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
-        self.dt_shift = Dense(conditions, config.width)
-        import os
+        self.dt_shift = Dense(config.controls, config.width)
+        self.film = GatedFiLM(config.controls, config.width)
 
-        self.glu = GatedFiLM(conditions, config.width) if os.environ.get("FILM") else Dense(config.width, 2 * config.width)
-
-    def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-        y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
-        x = x + y
-        if isinstance(self.glu, GatedFiLM):
-            return self.glu(x, condition), state
-        return x + functional.glu(self.glu(x)), state
+    def __call__(self, x: mx.array, controls: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+        y, state = self.s6(x, self.dt_shift(controls)[:, None], state)
+        return self.film(x + y, controls), state
 
 
 class Opto(nn.Module):
@@ -63,14 +59,32 @@ class Opto(nn.Module):
         self.config = config
         width = config.width
         self.front_end = LevelFrontEnd(config.hop)
-        self.panel = Dense(config.controls, config.knob_hidden) if config.knob_hidden else None
-        conditions = config.controls + config.knob_hidden
         self.lift = Dense(self.front_end.features, width)
-        self.gain_computer = GatedFiLM(conditions, width)
-        self.blocks = [Block(config, conditions) for _ in range(config.blocks)]
-        self.temporal_film = TemporalFiLM(width, conditions, config.recurrent) if config.recurrent else None
+        self.gain_computer = GatedFiLM(config.controls, width)
+        self.blocks = [Block(config) for _ in range(config.blocks)]
+        self.temporal_film = TemporalFiLM(width, config.controls, config.recurrent) if config.recurrent else None
         self.head = Dense(width, 1, scale=0.1)
         self.colour = Colour(config.sample_rate)
+
+    def prime(self, panel: Panel) -> None:
+        """Starts fresh weights from what the units on the panel say; training may unlearn it.
+
+        A knob in seconds scales the time constants, every second such knob those of every second channel; a knob in
+        decibels shifts the level that the gain computer sees, as a threshold does.
+        """
+        width = self.config.width
+        times = 0
+        gains = self.gain_computer.film.affine.weight
+        for column, control in enumerate(panel.controls):
+            if control.unit in TIME_UNITS and control.taper == "log":
+                channels = (mx.arange(width) % 2 == times % 2).astype(mx.float32)
+                for block in self.blocks:
+                    block.dt_shift.weight[:, column] = -0.5 * math.log(control.high / control.low) * channels
+                times += 1
+            elif control.unit.startswith("dB"):
+                half_range = 0.5 * (control.high - control.low) * self.front_end.per_db
+                gains[width:, column] = -half_range * self.lift.weight.sum(axis=1)
+        self.gain_computer.film.affine.weight = gains
 
     def initial_state(self, controls: mx.array, channels: int = 1) -> State:
         """At rest, as after silence: for `channels` audio channels that share the gain of each batch item."""
@@ -132,18 +146,13 @@ class Opto(nn.Module):
 
     def _frame_gains(self, key: mx.array, controls: mx.array, state: State) -> tuple[mx.array, State]:
         """key: (batch, frames * hop) to gains (batch, frames) and the parts of the state that the network keeps."""
-        condition = self._condition(controls)
         levels, level_state = self.front_end(key, state["levels"])
-        h = self.gain_computer(self.lift(levels), condition)
+        h = self.gain_computer(self.lift(levels), controls)
         scans, recurrent = [], state["recurrent"]
         for index, (block, scan_state) in enumerate(zip(self.blocks, state["scans"], strict=True)):
-            h, scan_state = block(h, condition, scan_state)
+            h, scan_state = block(h, controls, scan_state)
             scans.append(scan_state)
             if index == 0 and self.temporal_film:
-                h, recurrent = self.temporal_film(h, condition, recurrent)
+                h, recurrent = self.temporal_film(h, controls, recurrent)
         log_gain = MAX_LOG_GAIN * mx.tanh(self.head(h)[..., 0] * (1 / MAX_LOG_GAIN))
         return mx.exp(log_gain), {"levels": level_state, "scans": scans, "recurrent": recurrent}
-
-    def _condition(self, controls: mx.array) -> mx.array:
-        """(batch, knobs) to (batch, conditions): the knobs, and what a small hidden layer makes of them."""
-        return mx.concatenate([controls, mx.tanh(self.panel(controls))], axis=-1) if self.panel else controls

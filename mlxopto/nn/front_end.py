@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import mlx.core as mx
 import mlx.nn as nn
 
 FLOOR = 1e-5  # -100 dBFS: levels below count as silence
 WINDOW = 4  # hops in the long window
+SCALE = 0.45  # features a neper
 
 
 class LevelFrontEnd(nn.Module):
@@ -16,6 +19,7 @@ class LevelFrontEnd(nn.Module):
     """
 
     features = 4
+    per_db = SCALE * math.log(10) / 20  # what a decibel moves every feature by
 
     def __init__(self, hop: int):
         super().__init__()
@@ -38,4 +42,4 @@ class LevelFrontEnd(nn.Module):
         long_power = mx.stack([w[..., 1] for w in windows]).mean(0)
         squares = mx.stack([mx.square(peak), mx.square(long_peak), power, long_power], axis=-1)
         log_level = 0.5 * mx.log(squares + FLOOR**2)  # nepers, 0 at full scale
-        return log_level * 0.45 + 2.0, levels[:, -(WINDOW - 1) :]
+        return log_level * SCALE + 2.0, levels[:, -(WINDOW - 1) :]

@@ -23,9 +23,10 @@ class TrainConfig:
     seed: int = 0
     init: str | None = None  # weights to start from
     quick: bool = False
-    batch: int = 16  # sequences side by side
+    batch: int = 12  # sequences side by side
     frames: int = 1024  # of back-propagation, 0.34 s; the state is carried on
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
+    gain_share: float = 0.5  # of the gain term in the loss, the waveform term has the rest
     clip_norm: float = 1.0
     weight_decay: float = 0.01
     warmup: int = 200  # steps

@@ -150,7 +150,8 @@ class Trainer:
         estimate, state = model(x, controls, state)
         waveform = waveform_loss(estimate, y, power).mean()
         gain = gain_loss(x, estimate, y).mean()
-        return waveform + gain, (waveform, gain, state)
+        share = self.config.gain_share
+        return 2 * ((1 - share) * waveform + share * gain), (waveform, gain, state)
 
     def _score(self, takes: Any) -> Scores:
         return score(self.model, self.source.panel, self.source.sample_rate, takes)
@@ -165,6 +166,7 @@ def new_model(config: TrainConfig, source: Source) -> Opto:
     if config.init is None:
         mx.random.seed(config.seed)
         model = build(config.arch, {"controls": len(source.panel.controls), "sample_rate": source.sample_rate})
+        model.prime(source.panel)
         mx.eval(model.parameters())
         return model
     model, card = weights.load(weights.find(config.init))

@@ -1,0 +1,82 @@
+"""How fast training is, side by side in one run: `pytest -m slow -s tests/benchmarks/test_speed.py` prints the figures."""
+
+import time
+from collections.abc import Callable
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlxopto.data.takes import Take
+from mlxopto.devices import device
+from mlxopto.scan import cpu, reference
+from mlxopto.training.config import TrainConfig
+from mlxopto.training.trainer import Trainer
+
+BATCH, TIME, WIDTH, STATES = 16, 1024, 16, 8
+
+
+def seconds(function: Callable[[], object], repeats: int) -> float:
+    """Median of several timings; shared machines are noisy."""
+    mx.eval(function())
+    timings = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        mx.eval(function())
+        timings.append(time.perf_counter() - start)
+    return float(np.median(timings))
+
+
+def scan_gradients(backend, time_steps: int) -> Callable[[], object]:
+    rng = np.random.default_rng(0)
+    shapes = (
+        [(BATCH, time_steps, WIDTH)] * 2
+        + [(WIDTH, STATES)]
+        + [(BATCH, time_steps, STATES)] * 2
+        + [(WIDTH,), (BATCH, WIDTH, STATES)]
+    )
+    args = [rng.standard_normal(shape) for shape in shapes]
+    args[1], args[2] = np.exp(args[1] - 3), -np.exp(args[2])
+    arrays = [mx.array(a.astype(np.float32)) for a in args]
+    gradients = mx.grad(lambda *a: backend.selective_scan(*a, "zoh")[0].sum(), tuple(range(7)))
+    return lambda: gradients(*arrays)
+
+
+@pytest.mark.slow
+def test_the_scan_with_gradients_is_fast_and_far_faster_than_mlx_operations():
+    short = TIME // 8  # the reference's graph grows with time
+    native = seconds(scan_gradients(cpu, TIME), 20) / (BATCH * TIME)
+    plain = seconds(scan_gradients(reference, short), 3) / (BATCH * short)
+    print(
+        f"\nscan forward and backward, D {WIDTH}, N {STATES}: {1e9 * native:.0f} ns a step, MLX operations {1e9 * plain:.0f} ns: {plain / native:.0f} times"
+    )
+    assert native < 1.2e-6
+    assert plain > 50 * native
+
+
+class EndlessNoise:
+    """A source whose data cost nothing, so that the training step alone is timed."""
+
+    sample_rate = 48000
+    description, dbu_at_full_scale = "noise", None
+    validation: list[Take] = []  # noqa: RUF012
+    test: dict[str, list[Take]] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.panel = device("cl1b").panel
+        x = (0.1 * np.random.default_rng(0).standard_normal(20 * 48000)).astype(np.float32)
+        self._take = Take(x, 0.5 * x, self.panel.setting({}))
+
+    def sequence(self, index: int) -> Take:
+        return self._take
+
+
+@pytest.mark.slow
+def test_a_training_step_is_at_least_25_times_real_time():
+    config = TrainConfig(steps=1000)
+    trainer = Trainer(config, EndlessNoise())
+    step = seconds(lambda: trainer.advance() and mx.zeros(1), 15)
+    trainer.close()
+    audio = config.batch * config.frames * trainer.model.config.hop / 48000
+    print(f"\ntraining step of opto, batch {config.batch}, {config.frames} frames: {audio / step:.0f} times real time")
+    assert audio / step > 25
