@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 
-from mlxopto.errors import MlxoptoError
+from mlxopto.errors import MlxoptoError, WorkError
 
 from . import models, render, train
 
@@ -20,9 +22,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("render")(render.render)
-app.command("train")(train.train)
-app.command("models")(models.models)
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C and SIGTERM as an error of ours: Typer would end with an exit code of its own."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            raise WorkError("interrupted") from None
+
+    return run
+
+
+for name, command in (("render", render.render), ("train", train.train), ("models", models.models)):
+    app.command(name)(_interruptible(command))
 
 
 def main() -> None:
@@ -32,8 +48,6 @@ def main() -> None:
         app()
     except MlxoptoError as error:
         _end(f"mlxopto: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        _end("mlxopto: interrupted", 1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

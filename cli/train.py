@@ -76,8 +76,13 @@ def train(
         config = _configuration(given, quick)
         if config.quick:
             console.print("quick: less data and a few minutes, so the result is clearly worse than a full run")
-        with _display() as show:
-            result = run.train(config, folder, show)
+        try:
+            with _display() as show:
+                result = run.train(config, folder, show)
+        except KeyboardInterrupt:
+            if (folder / run.CHECKPOINT).exists():
+                console.print(f"to go on: mlxopto train --resume --out {folder}")
+            raise
     _tell(result)
     if as_json:
         print(json.dumps(result))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 
 import mlx.core as mx
@@ -100,13 +102,26 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="mlxopto")
 
 
+_thread = threading.local()
+
+
+@contextmanager
+def cores_shared_by(threads: int) -> Iterator[None]:
+    """Inside, `over_ranges` on this thread takes its part of the cores only."""
+    _thread.sharing = threads
+    try:
+        yield
+    finally:
+        _thread.sharing = 1
+
+
 def over_ranges(count: int, kernel: Callable[..., None], *arguments: object) -> None:
     """Calls kernel(*arguments, start, stop) for ranges that cover 0..count, one a core, in parallel.
 
     The kernel releases the interpreter lock and writes disjoint parts of its output arrays, so that the result does not
     depend on the number of cores.
     """
-    workers = min(count, os.cpu_count() or 1)
+    workers = min(count, (os.cpu_count() or 1) // getattr(_thread, "sharing", 1))
     if workers <= 1:
         kernel(*arguments, 0, count)
         return

@@ -172,8 +172,8 @@ class CaptureSource:
         self.validation = parts["val"] or self._hold_out()
         self.test = {"seen": parts["seen"], "unseen": parts["unseen"]}
         seconds = sum(len(take.x) for take in self._train) / self.sample_rate
-        settings = {tuple(take.setting.items()) for take in self._train}
-        self.description = f"captures of {self.name}, {len(settings)} settings, {seconds:.0f} s"
+        self.training_settings = len({tuple(take.setting.items()) for take in self._train})
+        self.description = f"captures of {self.name}, {self.training_settings} settings, {seconds:.0f} s"
 
     def sequence(self, index: int) -> Take:
         """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall differently."""

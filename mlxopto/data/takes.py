@@ -23,6 +23,7 @@ class Source(Protocol):
     """Training data. `sequence(i)` depends on i and the source's seed only, so that an interrupted run can go on."""
 
     panel: Panel
+    training_settings: int  # how many different settings the sequences have
     sample_rate: int
     description: str
     dbu_at_full_scale: float | None

@@ -46,6 +46,7 @@ class VirtualSource:
         self.device, self.sample_rate, self.seed = device, sample_rate, seed
         self.panel = device.panel
         self.dbu_at_full_scale: float | None = device.dbu_at_full_scale
+        self.training_settings = settings
         self.settings = self._hypercube(settings, _TRAIN)
         self.description = (
             f"{device.title}, {settings} settings, {'own' if material is not None else 'synthetic'} programme material"

@@ -27,6 +27,7 @@ class OptoConfig:
     states: int = 8
     blocks: int = 2
     recurrent: int = 0  # hidden units of the temporal FiLM
+    knob_hidden: int = 0  # units of a layer that lets knobs act on one another; needs many training settings
 
 
 State = dict[str, Any]
@@ -39,12 +40,12 @@ class Block(nn.Module):
         super().__init__()
         frame = config.hop / config.sample_rate
         self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
-        self.dt_shift = Dense(config.controls, config.width)
-        self.film = GatedFiLM(config.controls, config.width)
+        self.dt_shift = Dense(config.controls + config.knob_hidden, config.width)
+        self.film = GatedFiLM(config.controls + config.knob_hidden, config.width)
 
-    def __call__(self, x: mx.array, controls: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-        y, state = self.s6(x, self.dt_shift(controls)[:, None], state)
-        return self.film(x + y, controls), state
+    def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+        y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
+        return self.film(x + y, condition), state
 
 
 class Opto(nn.Module):
@@ -59,10 +60,12 @@ class Opto(nn.Module):
         self.config = config
         width = config.width
         self.front_end = LevelFrontEnd(config.hop)
+        conditions = config.controls + config.knob_hidden
+        self.knobs = Dense(config.controls, config.knob_hidden) if config.knob_hidden else None
         self.lift = Dense(self.front_end.features, width)
-        self.gain_computer = GatedFiLM(config.controls, width)
+        self.gain_computer = GatedFiLM(conditions, width)
         self.blocks = [Block(config) for _ in range(config.blocks)]
-        self.temporal_film = TemporalFiLM(width, config.controls, config.recurrent) if config.recurrent else None
+        self.temporal_film = TemporalFiLM(width, conditions, config.recurrent) if config.recurrent else None
         self.head = Dense(width, 1, scale=0.1)
         self.colour = Colour(config.sample_rate)
 
@@ -146,13 +149,18 @@ class Opto(nn.Module):
 
     def _frame_gains(self, key: mx.array, controls: mx.array, state: State) -> tuple[mx.array, State]:
         """key: (batch, frames * hop) to gains (batch, frames) and the parts of the state that the network keeps."""
+        condition = self._condition(controls)
         levels, level_state = self.front_end(key, state["levels"])
-        h = self.gain_computer(self.lift(levels), controls)
+        h = self.gain_computer(self.lift(levels), condition)
         scans, recurrent = [], state["recurrent"]
         for index, (block, scan_state) in enumerate(zip(self.blocks, state["scans"], strict=True)):
-            h, scan_state = block(h, controls, scan_state)
+            h, scan_state = block(h, condition, scan_state)
             scans.append(scan_state)
             if index == 0 and self.temporal_film:
-                h, recurrent = self.temporal_film(h, controls, recurrent)
+                h, recurrent = self.temporal_film(h, condition, recurrent)
         log_gain = MAX_LOG_GAIN * mx.tanh(self.head(h)[..., 0] * (1 / MAX_LOG_GAIN))
         return mx.exp(log_gain), {"levels": level_state, "scans": scans, "recurrent": recurrent}
+
+    def _condition(self, controls: mx.array) -> mx.array:
+        """(batch, knobs) to (batch, conditions): the knobs themselves, then what the hidden layer makes of them."""
+        return mx.concatenate([controls, mx.tanh(self.knobs(controls))], axis=-1) if self.knobs else controls

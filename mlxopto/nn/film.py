@@ -11,7 +11,10 @@ from mlxopto.scan import gru_scan
 
 
 class FiLM(nn.Module):
-    """x (1 + scale) + shift, with scale and shift linear in a condition that does not change over time."""
+    """(x + shift) (1 + scale), with scale and shift linear in a condition that does not change over time.
+
+    The published order is scale, then shift. Shift first is a threshold, then a slope, without products of knobs to learn.
+    """
 
     def __init__(self, conditions: int, width: int):
         super().__init__()
@@ -20,7 +23,7 @@ class FiLM(nn.Module):
     def __call__(self, x: mx.array, condition: mx.array) -> mx.array:
         """x: (batch, time, width); condition: (batch, conditions)."""
         scale, shift = mx.split(self.affine(condition)[:, None], 2, axis=-1)
-        return x * (1 + scale) + shift
+        return (x + shift) * (1 + scale)
 
 
 class TemporalFiLM(nn.Module):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
+import numpy as np
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from mlxopto import weights
+from mlxopto import native, weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.evaluation.scores import Scores, score
@@ -19,8 +22,10 @@ from mlxopto.models import build
 from mlxopto.models.opto import Opto, State
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.loss import gain_loss, waveform_loss
-from mlxopto.training.stream import Stream
+from mlxopto.training.stream import Chunk, Stream
 
+SHARDS = 2
+MANY_SETTINGS, KNOB_HIDDEN = 64, 16  # with fewer training settings, a hidden layer of knobs learns them by heart
 PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a run counts as diverged
 
 
@@ -54,13 +59,15 @@ class Trainer:
         self._optimizer = optim.AdamW(config.learning_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
         self._stream = Stream(source, config.batch, config.frames * self.model.config.hop)
-        self._state: State | None = None
+        edges = [config.batch * i // SHARDS for i in range(SHARDS + 1)]
+        self._shards = [_Shard(config, source, a, b) for a, b in itertools.pairwise(edges) if b > a]
+        self._worker = ThreadPoolExecutor(len(self._shards), thread_name_prefix="mlxopto-shard")
         self._not_finite = 0
-        self._gradient = nn.value_and_grad(self.model, self._loss)
 
     def close(self) -> None:
-        """Ends the data thread."""
+        """Ends the threads."""
         self._stream.close()
+        self._worker.shutdown()
 
     def advance(self) -> StepResult:
         """One step.
@@ -69,25 +76,30 @@ class Trainer:
             WorkError: the gradient was not finite many times in a row.
         """
         chunk = self._stream.next()
-        controls = mx.array(chunk.controls)
-        arrays = [mx.array(a) for a in (chunk.x, chunk.y, chunk.power)]
-        starts = mx.array(chunk.starts) if chunk.starts.any() else None
-        (loss, (waveform, gain, state)), gradient = self._gradient(self.model, *arrays, controls, starts, self._state)
+        parameters = self.model.trainable_parameters()
+        parts = list(self._worker.map(lambda shard: shard.gradient(parameters, chunk), self._shards))
+        loss, waveform, gain = (
+            sum(part.share * getattr(part, name) for part in parts) for name in ("loss", "waveform", "gain")
+        )
+        gradient = tree_map(
+            lambda *arrays: sum(p.share * a for p, a in zip(parts, arrays, strict=True)), *(p.tree for p in parts)
+        )
         gradient, norm = optim.clip_grad_norm(gradient, self.config.clip_norm)
         rate = float(self._schedule(mx.array(self.step)))
-        mx.eval(loss, waveform, gain, norm, gradient, state)
-        if math.isfinite(float(norm)) and math.isfinite(float(loss)):
+        mx.eval(norm, gradient)
+        if math.isfinite(float(norm)) and math.isfinite(loss):
             self._optimizer.learning_rate = rate
             self._optimizer.update(self.model, gradient)
             mx.eval(self.model.parameters(), self._optimizer.state)
-            self._state, self._not_finite = state, 0
+            self._not_finite = 0
         else:
-            self._state = tree_map(mx.zeros_like, state)
+            for shard in self._shards:
+                shard.state = None
             self._not_finite += 1
             if self._not_finite == PATIENCE_WITH_NAN:
                 raise WorkError(f"training diverged at step {self.step}: the gradient is not finite; try another --seed")
         self.step += 1
-        return StepResult(float(loss), float(waveform), float(gain), float(norm), rate)
+        return StepResult(loss, waveform, gain, float(norm), rate)
 
     def validate(self) -> Scores:
         """Scores on the validation takes; the best weights so far are remembered."""
@@ -110,7 +122,7 @@ class Trainer:
             "model": self.model.parameters(),
             "best": self.best,
             "optimizer": self._optimizer.state,
-            "state": self._state,
+            "states": [shard.state for shard in self._shards],
         }
 
     def progress(self) -> dict[str, Any]:
@@ -130,10 +142,56 @@ class Trainer:
         self.step, self._not_finite = progress["step"], progress["not_finite"]
         self.best_score = math.inf if progress["best_score"] is None else progress["best_score"]
         self._stream.restore(progress["stream"])
-        knobs = len(self.source.panel.controls)
-        rest = dict(tree_flatten(self.model.initial_state(mx.zeros((self.config.batch, knobs)))))
-        self._state = tree_unflatten(list({**rest, **dict(tree_flatten(arrays["state"]))}.items()))
-        mx.eval(self.model.parameters(), self._optimizer.state, self._state)
+        for shard, state in zip(self._shards, arrays["states"], strict=True):
+            shard.restore(state)
+        mx.eval(self.model.parameters(), self._optimizer.state)
+
+    def _score(self, takes: Any) -> Scores:
+        return score(self.model, self.source.panel, self.source.sample_rate, takes)
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """One shard's mean losses and gradient; `share` of the batch."""
+
+    share: float
+    loss: float
+    waveform: float
+    gain: float
+    tree: Any
+
+
+class _Shard:
+    """Some of the batch, differentiated on a thread of its own: MLX's CPU operations use one core each.
+
+    The number of shards is fixed, so that sums, and with them the weights, do not depend on the number of cores.
+    """
+
+    def __init__(self, config: TrainConfig, source: Source, start: int, end: int):
+        self.state: State | None = None
+        self._config, self._rows = config, slice(start, end)
+        self._model = new_model(config, source)
+        self._value_and_gradient = nn.value_and_grad(self._model, self._loss)
+
+    def gradient(self, parameters: Any, chunk: Chunk) -> _Gradient:
+        """Everything comes back evaluated: what one thread left lazy, another could not evaluate."""
+        with mx.stream(mx.cpu), native.cores_shared_by(SHARDS):
+            self._model.update(parameters)
+            rows = self._rows
+            arrays = [mx.array(a[rows]) for a in (chunk.x, chunk.y, chunk.power, chunk.controls)]
+            starts = chunk.starts[rows]
+            fresh = mx.array(starts if self.state else np.ones_like(starts)) if starts.any() or not self.state else None
+            (loss, (waveform, gain, self.state)), tree = self._value_and_gradient(self._model, *arrays, fresh, self.state)
+            mx.eval(loss, waveform, gain, self.state, tree)
+        share = (rows.stop - rows.start) / self._config.batch
+        return _Gradient(share, float(loss), float(waveform), float(gain), tree)
+
+    def restore(self, state: Any) -> None:
+        """Takes a state from a checkpoint, which leaves out arrays without elements."""
+        batch = self._rows.stop - self._rows.start
+        rest = dict(tree_flatten(self._model.initial_state(mx.zeros((batch, self._model.config.controls)))))
+        self.state = tree_unflatten(list({**rest, **dict(tree_flatten(state))}.items()))
+        mx.eval(self.state)
 
     def _loss(
         self,
@@ -150,11 +208,8 @@ class Trainer:
         estimate, state = model(x, controls, state)
         waveform = waveform_loss(estimate, y, power).mean()
         gain = gain_loss(x, estimate, y).mean()
-        share = self.config.gain_share
+        share = self._config.gain_share
         return 2 * ((1 - share) * waveform + share * gain), (waveform, gain, state)
-
-    def _score(self, takes: Any) -> Scores:
-        return score(self.model, self.source.panel, self.source.sample_rate, takes)
 
 
 def new_model(config: TrainConfig, source: Source) -> Opto:
@@ -165,7 +220,9 @@ def new_model(config: TrainConfig, source: Source) -> Opto:
     """
     if config.init is None:
         mx.random.seed(config.seed)
-        model = build(config.arch, {"controls": len(source.panel.controls), "sample_rate": source.sample_rate})
+        hidden = KNOB_HIDDEN if source.training_settings >= MANY_SETTINGS else 0
+        knobs = {"controls": len(source.panel.controls), "knob_hidden": hidden}
+        model = build(config.arch, {**knobs, "sample_rate": source.sample_rate})
         model.prime(source.panel)
         mx.eval(model.parameters())
         return model
