@@ -22,7 +22,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-FASTMATH = {"nsz", "arcp", "contract", "reassoc"}  # NaN and infinity keep their meaning
+# How kernels are compiled. No fast-math: LLVM compiles a loop twice, with vectors and without, and chooses by where the arrays happen
+# to lie in memory. Only strict arithmetic gives the same bits on both ways, and so from one process to the next.
+KERNEL = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 _LOG2E = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693145751953125)
@@ -36,6 +38,16 @@ def _float_from_bits(_context, bits):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), codegen
+
+
+@intrinsic
+def fma(_context, a, _b, _c):
+    """a b + c, rounded once."""
+
+    def codegen(_context, builder, _signature, arguments):
+        return builder.fma(*arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), codegen
 
 
 @numba.njit(inline="always")

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from mlxopto import native
-from mlxopto.native import FASTMATH, expm1, over_ranges, sigmoid, to_numpy
+from mlxopto.native import KERNEL, expm1, fma, over_ranges, sigmoid, to_numpy
 
 
 def dense(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
@@ -38,11 +38,10 @@ def _native(x: mx.array) -> bool:
     return x.dtype == mx.float32 and mx.default_device() == mx.Device(mx.cpu)
 
 
-_JIT = {"nogil": True, "cache": True, "fastmath": FASTMATH, "error_model": "numpy"}
 _PARTS = 8  # of the rows, each with its own partial weight gradient, so that sums do not depend on the number of cores
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _product(x, weight_T, bias, y, start, end):
     """y = x weight_T + bias for rows start to end, four rows at a time."""
     inputs, outputs = weight_T.shape
@@ -56,10 +55,10 @@ def _product(x, weight_T, bias, y, start, end):
                 x0, x1, x2, x3 = x[row, i], x[row + 1, i], x[row + 2, i], x[row + 3, i]
                 for o in range(outputs):
                     w = weight_T[i, o]
-                    sums[0, o] += x0 * w
-                    sums[1, o] += x1 * w
-                    sums[2, o] += x2 * w
-                    sums[3, o] += x3 * w
+                    sums[0, o] = fma(x0, w, sums[0, o])
+                    sums[1, o] = fma(x1, w, sums[1, o])
+                    sums[2, o] = fma(x2, w, sums[2, o])
+                    sums[3, o] = fma(x3, w, sums[3, o])
             for r in range(4):
                 for o in range(outputs):
                     y[row + r, o] = sums[r, o]
@@ -72,7 +71,7 @@ def _product(x, weight_T, bias, y, start, end):
                         y[r, o] += x[r, i] * weight_T[i, o]
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):
     """Partial sums of grad^T x and of grad over the rows of parts start to end."""
     parts, outputs, inputs = grad_weight.shape
@@ -84,7 +83,8 @@ def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):
                     g0, g1, g2, g3 = grad[row, o], grad[row + 1, o], grad[row + 2, o], grad[row + 3, o]
                     grad_bias[part, o] += g0 + g1 + g2 + g3
                     for i in range(inputs):
-                        grad_weight[part, o, i] += g0 * x[row, i] + g1 * x[row + 1, i] + g2 * x[row + 2, i] + g3 * x[row + 3, i]
+                        low = fma(g0, x[row, i], g1 * x[row + 1, i])
+                        grad_weight[part, o, i] += fma(g2, x[row + 2, i], fma(g3, x[row + 3, i], low))
                 row += 4
             else:
                 for o in range(outputs):
@@ -117,25 +117,25 @@ def _dense_vjp(primals, grad, _output):
     return mx.array(grad_x.reshape(x.shape)), mx.array(grad_weight.sum(0)), mx.array(grad_bias.sum(0))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _softplus_forward(x, y, start, end):
     for i in range(start, end):
         y[i] = native.softplus(x[i])
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _softplus_backward(y, grad, out, start, end):
     for i in range(start, end):
         out[i] = -expm1(-y[i]) * grad[i]  # sigmoid(x) = 1 - exp(-softplus(x))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _silu_gate_forward(x, gate, y, start, end):
     for i in range(start, end):
         y[i] = x[i] * gate[i] * sigmoid(gate[i])
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):
     for i in range(start, end):
         s = sigmoid(gate[i])
@@ -144,7 +144,7 @@ def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):
         grad_gate[i] = grad[i] * x[i] * (s + silu * (np.float32(1.0) - s))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _glu_forward(x, y, start, end):
     half = y.shape[1]
     for row in range(start, end):
@@ -152,7 +152,7 @@ def _glu_forward(x, y, start, end):
             y[row, i] = x[row, i] * sigmoid(x[row, half + i])
 
 
-@numba.njit(**_JIT)
+@numba.njit(**KERNEL)
 def _glu_backward(x, grad, out, start, end):
     half = grad.shape[1]
     for row in range(start, end):

@@ -77,6 +77,7 @@ class Trainer:
         """
         chunk = self._stream.next()
         parameters = self.model.trainable_parameters()
+        mx.eval(parameters)  # lazy arrays cannot be evaluated on another thread
         parts = list(self._worker.map(lambda shard: shard.gradient(parameters, chunk), self._shards))
         loss, waveform, gain = (
             sum(part.share * getattr(part, name) for part in parts) for name in ("loss", "waveform", "gain")

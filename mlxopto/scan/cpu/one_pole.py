@@ -6,10 +6,10 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.native import FASTMATH, over_ranges, to_numpy
+from mlxopto.native import KERNEL, over_ranges, to_numpy
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**KERNEL)
 def _forward(x, rate, mix, state, y, states, first_batch, end_batch):
     poles = rate.size
     s = np.empty(poles, np.float32)
@@ -24,7 +24,7 @@ def _forward(x, rate, mix, state, y, states, first_batch, end_batch):
             y[b, t] = total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**KERNEL)
 def _backward(x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state, first_batch, end_batch):
     poles = rate.size
     adjoint = np.empty(poles, np.float32)

@@ -14,9 +14,18 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.native import FASTMATH, expm1, over_ranges, to_numpy
+from mlxopto.native import KERNEL, expm1, fma, over_ranges, to_numpy
 
 TILE = 32
+
+
+@numba.njit(fastmath={"reassoc", "contract"})
+def _dot(a, b):
+    """Fast-math is safe here: a loop without stores has one compiled form (see `native.KERNEL`)."""
+    total = np.float32(0.0)
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
 
 
 @numba.njit(inline="always")
@@ -40,7 +49,7 @@ def _fill_tile(u, dt, A, B, gain, zoh, b, start, steps, decay, drive):
         flat[i] = expm1(flat[i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(**KERNEL)
 def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, first_batch, end_batch):
     time = u.shape[1]
     states, width = A.shape
@@ -58,11 +67,11 @@ def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, fir
             for t in range(steps):
                 if zoh:
                     for i in range(size):
-                        h[i] += decay[t, i] * (h[i] + drive[t, i])
+                        h[i] = fma(decay[t, i], h[i] + drive[t, i], h[i])
                         drive[t, i] = h[i]
                 else:
                     for i in range(size):
-                        h[i] += decay[t, i] * h[i] + drive[t, i]
+                        h[i] = fma(decay[t, i], h[i], h[i]) + drive[t, i]
                         drive[t, i] = h[i]
             for t in range(steps):
                 for d in range(width):
@@ -70,11 +79,35 @@ def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, fir
                 for n in range(states):
                     c_tn = C[b, start + t, n]
                     for d in range(width):
-                        y[b, start + t, d] += c_tn * drive[t, n * width + d]
+                        y[b, start + t, d] = fma(c_tn, drive[t, n * width + d], y[b, start + t, d])
         last[b] = h
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+@numba.njit(inline="always")
+def _adjoint_tile(A, inverse_A, B, C, zoh, b, start, steps, grad_y, decay, drive, before, adjoint, grad_h, grad_log):
+    """For one tile: grad_h becomes the gradient by B u, grad_log the gradient by dt A; the adjoint moves to the tile's start."""
+    states, width = A.shape
+    size = states * width
+    for t in range(steps):
+        for n in range(states):
+            c_tn = C[b, start + t, n]
+            for d in range(width):
+                grad_h[t, n * width + d] = c_tn * grad_y[b, start + t, d]
+    for t in range(steps - 1, -1, -1):
+        for i in range(size):
+            grad_h[t, i] += adjoint[i]
+        for i in range(size):
+            adjoint[i] = fma(grad_h[t, i], decay[t, i], grad_h[t, i])
+    for t in range(steps):
+        if zoh:
+            for i in range(size):
+                grad_log[t, i] = grad_h[t, i] * (before[t, i] + drive[t, i]) * (decay[t, i] + np.float32(1.0))
+        else:
+            for i in range(size):
+                grad_log[t, i] = grad_h[t, i] * before[t, i] * (decay[t, i] + np.float32(1.0))
+
+
+@numba.njit(**KERNEL)
 def _backward(
     u, dt, A, inverse_A, B, C, D, zoh, checkpoints, grad_y, grad_last,
     grad_u, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_state, first_batch, end_batch,
@@ -82,10 +115,10 @@ def _backward(
     time = u.shape[1]
     states, width = A.shape
     size = states * width
-    decay = np.empty((TILE, size), np.float32)
-    drive = np.empty((TILE, size), np.float32)
+    decay, drive = np.empty((TILE, size), np.float32), np.empty((TILE, size), np.float32)
+    grad_h, grad_log = np.empty((TILE, size), np.float32), np.empty((TILE, size), np.float32)
     before = np.empty((TILE + 1, size), np.float32)  # the state before each step of the tile
-    adjoint = np.empty(size, np.float32)
+    adjoint, grad_x = np.empty(size, np.float32), np.empty(width, np.float32)
     for b in range(first_batch, end_batch):
         adjoint[:] = grad_last[b]
         for tile in range((time + TILE - 1) // TILE - 1, -1, -1):
@@ -94,49 +127,41 @@ def _backward(
             _fill_tile(u, dt, A, B, inverse_A, zoh, b, start, steps, decay, drive)
             before[0] = checkpoints[b, tile]
             for t in range(steps):
-                for i in range(size):
-                    h = before[t, i]
-                    before[t + 1, i] = h + (decay[t, i] * (h + drive[t, i]) if zoh else decay[t, i] * h + drive[t, i])
-            for t in range(steps - 1, -1, -1):
+                if zoh:
+                    for i in range(size):
+                        before[t + 1, i] = fma(decay[t, i], before[t, i] + drive[t, i], before[t, i])
+                else:
+                    for i in range(size):
+                        before[t + 1, i] = fma(decay[t, i], before[t, i], before[t, i]) + drive[t, i]
+            _adjoint_tile(A, inverse_A, B, C, zoh, b, start, steps, grad_y, decay, drive, before, adjoint, grad_h, grad_log)
+            for t in range(steps):
                 s = start + t
                 for d in range(width):
                     grad_u[b, s, d] = D[d] * grad_y[b, s, d]
-                    grad_D[b, d] += grad_y[b, s, d] * u[b, s, d]
                     grad_dt[b, s, d] = np.float32(0.0)
+                for d in range(width):
+                    grad_D[b, d] = fma(grad_y[b, s, d], u[b, s, d], grad_D[b, d])
                 for n in range(states):
                     row = n * width
                     b_tn = B[b, s, n]
-                    c_tn = C[b, s, n]
-                    sum_B = np.float32(0.0)
-                    sum_C = np.float32(0.0)
+                    grad_C[b, s, n] = _dot(grad_y[b, s], before[t + 1, row : row + width])
                     if zoh:
                         for d in range(width):
-                            i = row + d
-                            g_y = grad_y[b, s, d]
-                            sum_C += g_y * before[t + 1, i]
-                            g_h = adjoint[i] + c_tn * g_y
-                            g_x = g_h * decay[t, i] * inverse_A[n, d]  # with respect to B u
-                            sum_B += g_x * u[b, s, d]
-                            grad_u[b, s, d] += g_x * b_tn
-                            g_log = g_h * (before[t, i] + drive[t, i]) * (decay[t, i] + np.float32(1.0))
-                            grad_dt[b, s, d] += g_log * A[n, d]
-                            grad_A[b, i] += g_log * dt[b, s, d] - g_h * decay[t, i] * drive[t, i] * inverse_A[n, d]
-                            adjoint[i] = g_h + g_h * decay[t, i]
+                            grad_x[d] = grad_h[t, row + d] * decay[t, row + d] * inverse_A[n, d]
+                        for d in range(width):
+                            grad_A[b, row + d] -= grad_x[d] * drive[t, row + d]
                     else:
                         for d in range(width):
-                            i = row + d
-                            g_y = grad_y[b, s, d]
-                            sum_C += g_y * before[t + 1, i]
-                            g_h = adjoint[i] + c_tn * g_y
-                            g_x = g_h * dt[b, s, d]
-                            sum_B += g_x * u[b, s, d]
-                            grad_u[b, s, d] += g_x * b_tn
-                            g_log = g_h * before[t, i] * (decay[t, i] + np.float32(1.0))
-                            grad_dt[b, s, d] += g_log * A[n, d] + g_h * b_tn * u[b, s, d]
-                            grad_A[b, i] += g_log * dt[b, s, d]
-                            adjoint[i] = g_h + g_h * decay[t, i]
-                    grad_B[b, s, n] = sum_B
-                    grad_C[b, s, n] = sum_C
+                            grad_x[d] = grad_h[t, row + d] * dt[b, s, d]
+                        for d in range(width):
+                            grad_dt[b, s, d] = fma(grad_h[t, row + d] * b_tn, u[b, s, d], grad_dt[b, s, d])
+                    grad_B[b, s, n] = _dot(grad_x, u[b, s])
+                    for d in range(width):
+                        grad_u[b, s, d] = fma(grad_x[d], b_tn, grad_u[b, s, d])
+                    for d in range(width):
+                        grad_dt[b, s, d] = fma(grad_log[t, row + d], A[n, d], grad_dt[b, s, d])
+                    for d in range(width):
+                        grad_A[b, row + d] = fma(grad_log[t, row + d], dt[b, s, d], grad_A[b, row + d])
         grad_state[b] = adjoint
 
 
