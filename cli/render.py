@@ -129,7 +129,7 @@ def _files(
 
 
 def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str], folder: Path) -> list[FileReport]:
-    """Renders the demo song at three positions of the first control that has them (fast, medium, slow attack on a CL 1B)."""
+    """Renders the demo song at each position of one knob: fast, medium and slow attack on a CL 1B."""
     import soundfile
 
     from mlxopto import audio, plots
@@ -137,41 +137,32 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
     from mlxopto.render import render_file
 
     panel = compressor.panel
-    knob = next(
-        (c for c in panel.controls if c.name == "attack"), next((c for c in panel.controls if len(c.positions) >= 3), None)
-    )
-    if knob is None or not knob.positions:
-        raise RequestError(f"--demo needs a model with a control that has named positions; {compressor.card.name} has none")
+    knobs_with_positions = [c for c in panel.controls if c.positions and c.taper != "steps"]
+    if not knobs_with_positions:
+        raise RequestError(f"--demo needs a model with a knob that has named positions; {compressor.card.name} has none")
+    knob = next((c for c in knobs_with_positions if c.name == "attack"), knobs_with_positions[0])
     if knob.name in given:
         raise RequestError(f"--demo sets {knob.name} itself; leave --{knob.name.replace('_', '-')} out")
-    if not given and "threshold" in options.setting:
-        options = (
-            replace(options, setting={**options.setting, **panel.setting({"threshold": -5, "ratio": 4})})
-            if knob.name == "attack"
-            else options
-        )
-    if not folder.is_dir():
+    labels = {f"{knob.name}-{position}".replace("_", "-"): value for position, value in knob.positions.items()}
+    source, picture = folder / "input.wav", folder / "demo.png"
+    if folder.is_dir():
+        for path in (source, picture, *(folder / f"{label}.wav" for label in labels)):
+            audio.check_writable(path, options.force)
+    else:
         audio.check_writable(folder, force=False)
         folder.mkdir()
-    source = folder / "input.wav"
     rate = compressor.sample_rate
     with audio.replacing(source) as temporary:
         soundfile.write(temporary, program.demo(rate), rate, "FLOAT")
-    options = replace(options, force=True, subtype="FLOAT")
-    overviews, settings, reports = {}, {}, []
-    for position, value in knob.positions.items():
-        label = f"{knob.name}-{position}".replace("_", "-")
-        settings[label] = {**options.setting, knob.name: value}
-        target = folder / f"{label}.wav"
-        with share_done(target.name, 0) as progress:
-            report = render_file(source, target, compressor, replace(options, setting=settings[label]), progress)
-        overviews[label] = report.overview
-        reports.append(report)
-        _tell(report, "FLOAT")
-    picture = folder / "demo.png"
-    plots.render_picture(picture, overviews, compressor, settings)
+    settings = {label: {**options.setting, knob.name: value} for label, value in labels.items()}
+    reports = {}
+    for label, setting in settings.items():
+        choices = replace(options, setting=setting, subtype="FLOAT")
+        reports[label] = render_file(source, folder / f"{label}.wav", compressor, choices, lambda share: None)
+        _tell(reports[label], "FLOAT")
+    plots.render_picture(picture, {label: report.overview for label, report in reports.items()}, compressor, settings)
     console.print(f"input {source}, picture {picture}")
-    return reports
+    return list(reports.values())
 
 
 def _tell(report: FileReport, subtype_in: str) -> None:

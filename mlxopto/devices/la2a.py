@@ -16,7 +16,7 @@ from mlxopto.devices import optical_cell, tube_stage
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(
     (
-        Control("peak_reduction", "", 0, 100, default=50, positions={"light": 35.0, "medium": 55.0, "heavy": 75.0}),
+        Control("peak_reduction", "", 0, 100, default=70, positions={"light": 55.0, "medium": 70.0, "heavy": 90.0}),
         Control("mode", "", 0, 1, taper="steps", default=0, positions={"compress": 0.0, "limit": 1.0}),
     )
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.cli.test_bad_requests import run
+from tests.cli.test_bad_requests import refused, run
 
 
 def test_help_and_no_arguments_list_the_commands():
@@ -61,6 +61,8 @@ def test_the_demo_makes_three_renders_and_a_picture(tmp_path, weights_file):
     sounds = [soundfile.read(folder / f"attack-{position}.wav")[0] for position in ("fast", "medium", "slow")]
     assert not np.array_equal(sounds[0], sounds[1])
     assert len(json.loads(result.stdout)["files"]) == 3
+    refused(run("render", "--demo", "--model", weights_file, cwd=tmp_path), "input.wav exists already", "--force")
+    assert run("render", "--demo", "--model", weights_file, "--force", cwd=tmp_path).returncode == 0
 
 
 def test_models_json_describes_every_panel():
