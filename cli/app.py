@@ -43,7 +43,8 @@ for name, command in (("render", render.render), ("train", train.train), ("model
 
 def main() -> None:
     """Entry point of the console script: exit code 0 done, 1 the work failed, 2 the request was wrong."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         app()
     except MlxoptoError as error:

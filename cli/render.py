@@ -73,6 +73,8 @@ def render(
     if demo:
         if inputs:
             raise RequestError("--demo makes its own input; leave the input files out")
+        if plot or subtype or clip:
+            raise RequestError("--demo draws its own picture and writes FLOAT; leave --plot, --subtype and --clip out")
         reports = _demo(compressor, options, given, output or Path("mlxopto-demo"))
     else:
         if not inputs:
@@ -94,14 +96,14 @@ def _files(
     inputs: list[Path], output: Path | None, compressor: Compressor, options: RenderOptions, plot: Path | None
 ) -> list[FileReport]:
     from mlxopto import audio
-    from mlxopto.render import plan, render_file
+    from mlxopto.render import output_subtype, plan, render_file
 
     pairs = plan(inputs, output, compressor.card.name)
     headers = [
         audio.info(source) for source, _ in pairs
     ]  # refuse everything that can be known before the first file is written
-    for _, target in pairs:
-        audio.subtypes(target)
+    for header, (_, target) in zip(headers, pairs, strict=True):
+        output_subtype(header, target, options.subtype)
         audio.check_writable(target, options.force)
     if plot is not None:
         if len(pairs) > 1:

@@ -58,8 +58,8 @@ def train(
 
     given = {
         "device": device,
-        "data": data and str(data),
-        "program": program and str(program),
+        "data": data and str(data.resolve()),
+        "program": program and str(program.resolve()),
         "arch": arch,
         "minutes": minutes,
         "steps": steps,
@@ -69,7 +69,7 @@ def train(
     given = {name: value for name, value in given.items() if value is not None}
     folder = out or Path("runs") / (data.resolve().name if data else device or "cl1b")
     if resume:
-        _same_as_before(folder, given)
+        _same_as_before(folder, {**given, "quick": True} if quick else given)
         with _display() as show:
             result = run.resume(folder, show)
     else:

@@ -128,8 +128,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
-    except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise WorkError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -153,7 +153,10 @@ class Writer:
             if kind != "WAV":
                 raise RequestError(f"{kind} files end at 4 GB; write WAV or FLAC instead")
             kind = "RF64"  # the WAV whose header counts bytes in 64 bits
-        self._sound = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=kind)
+        try:
+            self._sound = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=kind)
+        except soundfile.LibsndfileError as error:
+            raise RequestError(f"{kind} files cannot have {channels} channels at {sample_rate} Hz") from error
         self._path, self._written = path, 0
 
     def write(self, block: np.ndarray) -> None:
@@ -165,6 +168,8 @@ class Writer:
         if not len(block):
             return
         magnitude = np.abs(block)
+        if not np.isfinite(magnitude).all():
+            raise WorkError(f"{self._path.name} would hold numbers that are not finite: the input is far beyond full scale")
         self.peak = max(self.peak, float(magnitude.max()))
         self.over += int(np.count_nonzero(magnitude > 1.0))
         try:
@@ -172,6 +177,10 @@ class Writer:
         except (soundfile.LibsndfileError, AssertionError) as error:  # a short write is an assertion in soundfile
             raise WorkError(f"{self._path.parent} takes no more data, its disk may be full") from error
         self._written += len(block)
+
+    def abandon(self) -> None:
+        """Ends a file that nobody will want."""
+        self._sound.close()
 
     def close(self) -> None:
         """Ends the file.

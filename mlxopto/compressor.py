@@ -54,12 +54,12 @@ class Compressor:
         Raises:
             RequestError: a control, link or shape that does not fit.
         """
-        signal = np.asarray(x, np.float32)
+        if sample_rate <= 0:
+            raise RequestError(f"sample_rate must be above 0, got {sample_rate}")
+        signal = _audio(x)
         columns = signal[:, None] if signal.ndim == 1 else signal
         if columns.ndim != 2 or not columns.shape[1]:
             raise RequestError(f"audio must be (samples,) or (samples, channels), got the shape {np.shape(x)}")
-        if not np.isfinite(columns).all():
-            raise RequestError("the audio has samples that are not numbers or infinite")
         stream = self.stream(columns.shape[1], link=link, mix=mix, makeup_db=makeup_db, extrapolate=extrapolate, **controls)
         samples = len(columns)
         if sample_rate != self.sample_rate:
@@ -104,6 +104,8 @@ class Stream:
             raise RequestError(f"mix must be 0 to 1, got {mix}")
         if not -60 <= makeup_db <= 60:
             raise RequestError(f"makeup must be -60 to 60 dB, got {makeup_db}")
+        if channels < 1:
+            raise RequestError(f"channels must be at least 1, got {channels}")
         self.setting, self.link, self.channels = setting, link, channels
         self.gain = np.ones((0, channels), np.float32)
         self._model = compressor.model
@@ -119,18 +121,22 @@ class Stream:
 
         `gain` then holds the linear gain that was applied to each sample, (samples, channels), before make-up and mix.
         """
-        x = np.asarray(block, np.float32).reshape(len(block), self.channels)
+        audio = _audio(block)
+        if audio.shape not in ((len(audio), self.channels), (len(audio),) if self.channels == 1 else None):
+            raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
+        x = audio.reshape(len(audio), self.channels)
         if not len(x):
-            return np.asarray(block, np.float32)
+            self.gain = np.ones((0, self.channels), np.float32)
+            return audio
         with mx.stream(mx.cpu):
             if self.link == "off":
-                audio = mx.array(np.ascontiguousarray(x.T))
-                key = audio
+                sound = mx.array(np.ascontiguousarray(x.T))
+                key = sound
             else:
-                audio = mx.array(x[None])
-                key = mx.abs(audio).max(-1) if self.link == "max" else mx.sqrt(mx.square(audio).mean(-1))
+                sound = mx.array(x[None])
+                key = mx.abs(sound).max(-1) if self.link == "max" else mx.sqrt(mx.square(sound).mean(-1))
             gain, state = self._model.gain(key, self._controls, self._state)
-            y, self._state = self._model.amplify(audio, gain, state)
+            y, self._state = self._model.amplify(sound, gain, state)
             mx.eval(y, gain, self._state)
         self.gain = np.broadcast_to(np.array(gain).T, x.shape)
         wet = np.array(y).T if self.link == "off" else np.array(y)[0]
@@ -145,6 +151,16 @@ def load(name: str | Path) -> Compressor:
     """
     with mx.stream(mx.cpu):
         return Compressor(*weights.load(weights.find(str(name))))
+
+
+def _audio(x: np.ndarray) -> np.ndarray:
+    """Finite float32, whatever float came; whole numbers are refused, because only their owner knows their full scale."""
+    array = np.asarray(x)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise RequestError(f"audio must be float with full scale +-1, got {array.dtype}")
+    if array.ndim not in (1, 2) or not np.isfinite(array).all():
+        raise RequestError(f"audio must be finite numbers (samples,) or (samples, channels), got the shape {array.shape}")
+    return array.astype(np.float32, copy=False)
 
 
 def _resample(x: np.ndarray, rate: int, to: int, samples: int) -> np.ndarray:

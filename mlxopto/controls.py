@@ -48,10 +48,11 @@ class Control:
             raise RequestError(f"{self.name} has a log taper, so its range must be above 0, got {self.low} to {self.high}")
         if self.default is None:
             object.__setattr__(self, "default", self.denormalise(0.0))
-        for label, value in self.positions.items():
-            if _NUMBER.fullmatch(label) or not label:
+        for label in self.positions:
+            if _NUMBER.fullmatch(label) or not label.strip():
                 raise RequestError(f"a position of {self.name} needs a name that is not a number, got {label!r}")
-            self.check(value)
+        labels = {label.strip().lower(): self.check(value) for label, value in self.positions.items()}
+        object.__setattr__(self, "positions", labels)
         self.check(self.start)
 
     @property

@@ -7,6 +7,7 @@ import math
 import numba
 import numpy as np
 
+LOWEST_RATE = 8000
 STEP_S = 0.1  # gating blocks of 0.4 s overlap by three quarters
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
@@ -19,17 +20,18 @@ class LoudnessMeter:
     """
 
     def __init__(self, sample_rate: int, channels: int):
+        self._sample_rate = sample_rate
         self._filters = np.array([_high_shelf(sample_rate), _high_pass(sample_rate)])
         self._state = np.zeros((channels, 2, 2))
         self._weights = np.array({5: [1, 1, 1, 1.41, 1.41], 6: [1, 1, 1, 0, 1.41, 1.41]}.get(channels, [1] * channels))
-        self._step = round(STEP_S * sample_rate)
+        self._step = max(1, round(STEP_S * sample_rate))
         self._sums = np.zeros(channels)
         self._filled = 0
         self._powers: list[float] = []
 
     def add(self, block: np.ndarray) -> None:
         """float32 (samples, channels), any number of samples."""
-        at = 0
+        at = 0 if self._sample_rate >= LOWEST_RATE else len(block)
         while at < len(block):
             part = np.ascontiguousarray(block[at : at + self._step - self._filled])
             _weigh(part, self._filters, self._state, self._sums)
@@ -41,8 +43,8 @@ class LoudnessMeter:
                 self._filled = 0
 
     def integrated(self) -> float | None:
-        """LUFS; None for silence and for less than 0.4 s."""
-        if len(self._powers) < 4:
+        """LUFS; None for silence, for less than 0.4 s and for rates that cannot hold the K-weighting."""
+        if len(self._powers) < 4 or self._sample_rate < LOWEST_RATE:
             return None
         blocks = np.convolve(self._powers, np.full(4, 0.25), "valid")
         loud = blocks[_lufs(blocks) > ABSOLUTE_GATE_LUFS]

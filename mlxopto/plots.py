@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from mlxopto.models.opto import Opto
 from mlxopto.render import Overview
 from mlxopto.weights import Card
 
+Curve = Callable[[Setting], np.ndarray]  # a setting's output levels at _LEVELS_DBFS
 INK, DEVICE, ACCENTS = "#333333", "#888888", ("#0b6e99", "#d9730d", "#6940a5", "#2f7d5b")
 _TONE_HZ = 1000.0
 _LEVELS_DBFS = np.arange(-60.0, 0.1, 3.0)
 _STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
-    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "figure.dpi": 120, "savefig.bbox": "tight",
+    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "text.parse_math": False, "figure.dpi": 120, "savefig.bbox": "tight",
 }  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def render_picture(
         first = next(iter(overviews.values()))
         time = np.linspace(0, first.seconds, len(first.peak_in))
         wave.fill_between(time, -first.peak_in, first.peak_in, color="#cccccc", label="input", linewidth=0)
-        for (label, overview), colour in zip(overviews.items(), ACCENTS, strict=False):
+        for (label, overview), colour in zip(overviews.items(), cycle(ACCENTS), strict=False):
             wave.plot(time, overview.peak_out, color=colour, linewidth=0.8, label=label)
             wave.plot(time, -overview.peak_out, color=colour, linewidth=0.8)
             gain.plot(time, overview.gain_db, color=colour, linewidth=1.0, label=label)
@@ -66,12 +68,14 @@ def render_picture(
         _save(figure, path)
 
 
-def training_pictures(folder: Path, model: Opto, card: Card, log: Path, takes: Sequence[Take]) -> None:
-    """loss.png, transfer.png and gain_reduction.png of a run."""
+def training_pictures(
+    folder: Path, model: Opto, card: Card, log: Path, takes: Sequence[Take], device_curve: Curve | None = None
+) -> None:
+    """loss.png, transfer.png and gain_reduction.png of a run; `device_curve` is drawn beside the model's transfer curves."""
     with matplotlib.rc_context(_STYLE):
         _save(_loss_figure(log), folder / "loss.png")
         settings = [take.setting for take in takes[:: max(1, len(takes) // 4)]][:4]
-        _save(_transfer_figure(Compressor(model, card), settings), folder / "transfer.png")
+        _save(_transfer_figure(Compressor(model, card), settings, device_curve), folder / "transfer.png")
         _save(_gain_figure(model, card, takes[:: max(1, len(takes) // 4)][:4]), folder / "gain_reduction.png")
 
 
@@ -104,10 +108,9 @@ def _loss_figure(log: Path) -> Figure:
     return figure
 
 
-def _transfer_figure(compressor: Compressor, settings: Sequence[Setting]) -> Figure:
+def _transfer_figure(compressor: Compressor, settings: Sequence[Setting], truth: Curve | None) -> Figure:
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axes = figure.subplots()
-    truth = virtual_transfer_curve(compressor.card.name, compressor.sample_rate)
     for setting, colour in zip(settings, ACCENTS, strict=False):
         axes.plot(*transfer_curve(compressor, setting), color=colour, label=short(compressor, setting))
         if truth is not None:
@@ -130,12 +133,9 @@ def _gain_figure(model: Opto, card: Card, takes: Sequence[Take]) -> Figure:
     return figure
 
 
-def virtual_transfer_curve(name: str, sample_rate: int) -> Any:
-    """From a setting to the virtual device's output levels, as `transfer_curve` measures them; None for other devices."""
+def virtual_transfer_curve(name: str, sample_rate: int) -> Curve:
+    """From a setting to the virtual device's output levels, as `transfer_curve` measures them."""
     from mlxopto.devices import DEVICES
-
-    if name not in DEVICES:
-        return None
 
     def curve(setting: Setting) -> np.ndarray:
         t = np.arange(sample_rate) / sample_rate

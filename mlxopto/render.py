@@ -74,7 +74,7 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
     """Pairs of input and output files: a folder stands for the sound files in it; outputs keep their inputs' names.
 
     `output` is a file for one input file, otherwise a folder that exists. Without it, each output lies beside its
-    input as NAME_MODEL.
+    input as NAME_MODEL. Hidden files in folders are left alone.
 
     Raises:
         RequestError: nothing to render, a missing folder, two inputs with one output, or an output that is an input.
@@ -101,9 +101,9 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
         if where in taken:
             raise RequestError(f"{taken[where]} and {source} would both be written to {target}")
         taken[where] = source
-    for source, target in pairs:
+    for source, _ in pairs:
         if source.resolve() in taken:
-            raise RequestError(f"{target} is an input too; give another output")
+            raise RequestError(f"{source} is an input and would be an output too; give another output folder or file")
     return pairs
 
 
@@ -117,7 +117,7 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
     """
     header = audio.info(source)
     audio.check_writable(target, options.force)
-    subtype = _subtype(header, target, options.subtype)
+    subtype = output_subtype(header, target, options.subtype)
     stream = Stream(compressor, options.setting, header.channels, options.link, options.mix, options.makeup_db)
     start = time.perf_counter()
     meters = _Meters(header)
@@ -128,8 +128,10 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
                 meters.add(dry, wet, gain)
                 writer.write(wet)
                 progress(meters.heard / header.samples)
-        finally:
-            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
         clipped = writer.over if subtype.startswith("PCM") else 0
         if clipped and not options.clip:
             raise RequestError(
@@ -241,7 +243,12 @@ def _over_channels(combine: np.ufunc, block: np.ndarray) -> np.ndarray:
     return combined
 
 
-def _subtype(header: audio.SoundInfo, target: Path, chosen: str | None) -> str:
+def output_subtype(header: audio.SoundInfo, target: Path, chosen: str | None) -> str:
+    """The sub-type that an output will have: the chosen one, or the input's where the output's format has it.
+
+    Raises:
+        RequestError: a sub-type or suffix that cannot be written.
+    """
     have = audio.subtypes(target)
     if chosen is not None:
         if chosen not in have:
@@ -253,7 +260,9 @@ def _subtype(header: audio.SoundInfo, target: Path, chosen: str | None) -> str:
 
 
 def _sounds_in(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in audio.READABLE and path.is_file())
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in audio.READABLE and path.is_file() and path.name[0] != "."
+    )
     if not files:
         raise RequestError(f"{folder} holds no sound file")
     return files

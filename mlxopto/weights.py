@@ -49,7 +49,7 @@ def save(path: Path, model: Opto, card: Card) -> None:
     document = {**asdict(card), "panel": [asdict(control) for control in card.panel.controls]}
     metadata = {"mlxopto_format": str(FORMAT), "card": json.dumps(document)}
     with audio.replacing(path) as temporary:
-        mx.save_safetensors(str(temporary), dict(tree_flatten(model.parameters())), metadata)
+        write_safetensors(temporary, dict(tree_flatten(model.parameters())), metadata)
 
 
 def load(path: Path) -> tuple[Opto, Card]:
@@ -104,6 +104,14 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
+def write_safetensors(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
+    """Raises OSError where MLX raises RuntimeError: when a write fails."""
+    try:
+        mx.save_safetensors(str(path), arrays, metadata)
+    except RuntimeError as error:
+        raise OSError(None, "its disk may be full") from error
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
     """Arrays, evaluated so that the file may be replaced afterwards, and metadata.
 
@@ -131,6 +139,9 @@ def _read(path: Path) -> tuple[dict[str, mx.array], Card]:
     try:
         document = json.loads(metadata["card"])
         panel = Panel(tuple(Control(**control) for control in document.pop("panel")))
-        return arrays, Card(**document, panel=panel)
-    except (KeyError, TypeError, ValueError) as error:
+        card = Card(**document, panel=panel)
+        if card.config["controls"] != len(panel.controls) or card.config["sample_rate"] != card.sample_rate:
+            raise ValueError("the network does not fit the panel and sample rate")
+        return arrays, card
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RequestError(f"{path} has metadata that cannot be understood: {error}") from error

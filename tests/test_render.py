@@ -115,7 +115,7 @@ def test_plan_names_outputs_after_inputs_and_refuses_collisions(tmp_path):
     assert [t.name for _, t in plan([tmp_path / "a.wav"], None, "cl1b")] == ["a_cl1b.wav"]
     with pytest.raises(RequestError, match="would both be written to"):
         plan([tmp_path / "a.wav", out / ".." / "a.wav"], out, "cl1b")
-    with pytest.raises(RequestError, match="is an input too"):
+    with pytest.raises(RequestError, match="is an input and would be an output too"):
         plan([tmp_path / "a.wav"], tmp_path / "a.wav", "cl1b")
     with pytest.raises(RequestError, match="must be a folder that exists"):
         plan([tmp_path / "a.wav", tmp_path / "b.flac"], tmp_path / "new", "cl1b")

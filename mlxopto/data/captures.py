@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mlxopto import audio
-from mlxopto.controls import Control, Panel, Setting
+from mlxopto.controls import TIME_UNITS, Control, Panel, Setting
 from mlxopto.data.takes import Take
 from mlxopto.errors import RequestError
 
@@ -57,20 +57,25 @@ def load_panel(path: Path) -> tuple[str, Panel, float | None]:
         where = f"{path}, control {number + 1}"
         if not isinstance(entry, dict):
             raise RequestError(f"{where} must be a JSON object")
-        scale = entry.get("scale", "lin")
+        scale = _field(entry, "scale", str, where) if "scale" in entry else "lin"
         if scale not in _TAPERS:
             raise RequestError(f"{where}: scale must be one of {', '.join(_TAPERS)}, got {scale!r}")
-        controls.append(
-            Control(
-                name=_field(entry, "name", str, where),
-                unit=_field(entry, "unit", str, where),
-                low=_field(entry, "low", float, where),
-                high=_field(entry, "high", float, where),
-                taper=_TAPERS[scale],
-                default=_field(entry, "default", float, where) if "default" in entry else None,
-                positions=entry.get("positions", {}),
+        positions = _field(entry, "positions", dict, where) if "positions" in entry else {}
+        fields = {"name": str, "unit": str, "low": float, "high": float}
+        declared = {key: _field(entry, key, kind, where) for key, kind in fields.items()}
+        try:
+            controls.append(
+                Control(
+                    **declared,
+                    taper=_TAPERS[scale],
+                    default=_field(entry, "default", float, where) if "default" in entry else None,
+                    positions={label: _field(positions, label, float, f"{where}, positions") for label in positions},
+                )
             )
-        )
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from error
+    if not controls:
+        raise RequestError(f"{path} declares no control; a device needs at least one")
     level = _field(document, "dbu_at_full_scale", float, str(path)) if "dbu_at_full_scale" in document else None
     return _field(document, "device", str, str(path)), Panel(tuple(controls)), level
 
@@ -96,7 +101,8 @@ def load_manifest(path: Path, panel: Panel) -> list[Capture]:
         for name, control in _field(entry, "controls", dict, where).items():
             if not isinstance(control, dict):
                 raise RequestError(f"{where}: control {name} must be an object with value and unit")
-            values[name] = _field(control, "value", float, f"{where}, control {name}")
+            value = _field(control, "value", float, f"{where}, control {name}")
+            values[name] = _in_panel_unit(panel, name, value, control.get("unit"), where)
         missing = [control.name for control in panel.controls if control.name not in values]
         if missing:
             raise RequestError(f"{where} gives no value for {', '.join(missing)}")
@@ -151,7 +157,7 @@ class CaptureSource:
     training setting (at least one) is held out for it.
 
     Args:
-        folder: the captures folder, or its manifest. seed: of the order in which captures are played.
+        folder: the captures folder. seed: of the order in which captures are played.
     Raises:
         RequestError: anything wrong with the folder, each problem named with its file.
     """
@@ -195,6 +201,16 @@ class CaptureSource:
         held = [take for take in self._train if tuple(take.setting.items()) in chosen]
         self._train = [take for take in self._train if tuple(take.setting.items()) not in chosen]
         return held
+
+
+def _in_panel_unit(panel: Panel, name: str, value: float, unit: object, where: str) -> float:
+    """The value in the panel's unit: units of time are converted, any other difference is refused."""
+    control = panel[name] if any(control.name == name for control in panel.controls) else None
+    if control is None or unit is None or unit == control.unit:
+        return value  # an unknown control is refused with the rest of the setting
+    if control.unit in TIME_UNITS and isinstance(unit, str) and unit in TIME_UNITS:
+        return value * TIME_UNITS[unit] / TIME_UNITS[control.unit]
+    raise RequestError(f"{where}: {name} is in {control.unit!r} on the panel, got the unit {unit!r}")
 
 
 def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
@@ -246,7 +262,7 @@ def _field(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
         hint = f" (it has {near[0]!r})" if near else ""
         raise RequestError(f"{where} lacks the key {key!r}{hint}")
     value = entry[key]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53:
         value = float(value)
     if not isinstance(value, kind):
         names = {float: "a number", str: "text", list: "a list", dict: "an object"}

@@ -22,6 +22,7 @@ class Take:
 class Source(Protocol):
     """Training data. `sequence(i)` depends on i and the source's seed only, so that an interrupted run can go on."""
 
+    name: str  # of the device
     panel: Panel
     training_settings: int  # how many different settings the sequences have
     sample_rate: int

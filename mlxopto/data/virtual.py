@@ -20,6 +20,8 @@ TAKE_S = 10.0
 MIN_MATERIAL_S = 60.0
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 
+Material = tuple[np.ndarray, np.ndarray, np.ndarray]  # for training, validation and test
+
 
 class VirtualSource:
     """Programme material through a virtual device.
@@ -30,7 +32,7 @@ class VirtualSource:
     Args:
         device: the unit. sample_rate: Hz. seed: of settings, material and sequences. settings: how many to train on.
         takes: how many unseen test settings; half as many seen ones and for validation. pool_s: seconds of synthetic training material.
-        material: the user's own recordings as one float32 array, split 70 : 15 : 15 in time; synthetic when not given.
+        material: the user's own recordings for training, validation and test, float32 each; synthetic when not given.
     """
 
     def __init__(
@@ -41,10 +43,10 @@ class VirtualSource:
         settings: int = 512,
         takes: int = 24,
         pool_s: float = 600.0,
-        material: np.ndarray | None = None,
+        material: Material | None = None,
     ):
         self.device, self.sample_rate, self.seed = device, sample_rate, seed
-        self.panel = device.panel
+        self.name, self.panel = device.name, device.panel
         self.dbu_at_full_scale: float | None = device.dbu_at_full_scale
         self.training_settings = settings
         self.settings = self._hypercube(settings, _TRAIN)
@@ -81,10 +83,9 @@ class VirtualSource:
         uniforms = np.random.default_rng([self.seed, 1, part]).random((count, len(self.panel.controls)))
         return latin_hypercube(self.panel, count, uniforms.tolist())
 
-    def _material(self, pool_s: float, takes: int, own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _material(self, pool_s: float, takes: int, own: Material | None) -> Material:
         if own is not None:
-            first, second = round(0.7 * len(own)), round(0.85 * len(own))
-            return own[:first], own[first:second], own[second:]
+            return own
         lengths = (pool_s, TAKE_S * takes / 2, TAKE_S * takes)
         seeds = [np.random.SeedSequence([self.seed, 2, part]) for part in (_TRAIN, _VALIDATION, _TEST)]
         train, validation, test = (
@@ -93,8 +94,10 @@ class VirtualSource:
         return train, validation, test
 
 
-def read_material(folder: Path, sample_rate: int) -> np.ndarray:
-    """All sound files of a folder as one float32 array at that rate; channels follow each other, nothing is mixed.
+def read_material(folder: Path, sample_rate: int) -> Material:
+    """All sound files of a folder at that rate for training, validation and test: 70, 15 and 15 % of each file in time.
+
+    Channels follow each other within a part; nothing is mixed.
 
     Raises:
         RequestError: no folder, no sound file in it, one that cannot be read, or less than a minute in all.
@@ -102,13 +105,15 @@ def read_material(folder: Path, sample_rate: int) -> np.ndarray:
     if not folder.is_dir():
         raise RequestError(f"{folder} is not a folder with programme material")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.READABLE and path.is_file())
-    parts: list[np.ndarray] = []
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for path in files:
         samples, rate = audio.read(path)
         if rate != sample_rate:
             samples = soxr.resample(samples, rate, sample_rate, quality="VHQ").reshape(-1, samples.shape[1])
-        parts.extend(samples.T)
-    seconds = sum(map(len, parts)) / sample_rate
+        for part, piece in zip(parts, np.split(samples, [round(0.7 * len(samples)), round(0.85 * len(samples))]), strict=True):
+            part.extend(piece.T)
+    seconds = sum(len(piece) for part in parts for piece in part) / sample_rate
     if seconds < MIN_MATERIAL_S:
         raise RequestError(f"{folder} holds {seconds:.1f} s of sound, at least {MIN_MATERIAL_S:.0f} s are needed")
-    return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+    train, validation, test = (np.concatenate(part).astype(np.float32) for part in parts)
+    return train, validation, test

@@ -20,12 +20,12 @@ def build(architecture: str, config: Mapping[str, Any]) -> Opto:
     Raises:
         RequestError: an unknown architecture or a hyperparameter that it does not have.
     """
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise RequestError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
     network, configuration = ARCHITECTURES[architecture]
     try:
         return network(configuration(**config))
-    except TypeError as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise RequestError(f"the architecture {architecture} does not take this configuration: {error}") from error
 
 

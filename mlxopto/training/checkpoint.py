@@ -11,14 +11,14 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from mlxopto import audio
 from mlxopto.errors import RequestError
-from mlxopto.weights import read_safetensors
+from mlxopto.weights import read_safetensors, write_safetensors
 
 
 def save(path: Path, arrays: dict[str, Any], progress: dict[str, Any]) -> None:
     """Writes trees of arrays and a JSON object as one file, whole or not at all; raises WorkError on a full disk."""
     flat = {name: array for name, array in tree_flatten(arrays) if isinstance(array, mx.array) and array.size}
     with audio.replacing(path) as temporary:
-        mx.save_safetensors(str(temporary), flat, {"progress": json.dumps(progress)})
+        write_safetensors(temporary, flat, {"progress": json.dumps(progress)})
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -91,6 +91,8 @@ def resume(folder: Path, report: Report) -> dict[str, Any]:
         run = _Run(folder, Trainer(config, source), fingerprint(source), report)
         if (folder / CHECKPOINT).is_file():
             run.restore()
+        else:
+            (folder / LOG).unlink(missing_ok=True)  # killed before the first checkpoint: begin again
         return run.go()
 
 
@@ -213,7 +215,7 @@ class _Run:
         source = trainer.source
         audio_s = config.steps * config.batch * config.frames * trainer.model.config.hop / source.sample_rate
         card = weights.Card(
-            name=_device_name(config),
+            name=source.name,
             architecture=config.arch,
             config=trainer.model.config.__dict__,
             sample_rate=source.sample_rate,
@@ -234,7 +236,9 @@ class _Run:
         weights.save(self.folder / WEIGHTS, trainer.model, card)
         from mlxopto import plots  # matplotlib, only when a picture is drawn
 
-        plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, source.test["unseen"] or source.validation)
+        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
+        takes = source.test["unseen"] or source.validation
+        plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, takes, device_curve)
         result = {
             "run": str(self.folder),
             "weights": str(self.folder / WEIGHTS),
@@ -266,10 +270,6 @@ def _measured_steps(config: TrainConfig, source: Source) -> int:
     finally:
         trainer.close()
     return max(100, int((0.95 * config.minutes * 60 - validations) / a_step))
-
-
-def _device_name(config: TrainConfig) -> str:
-    return Path(config.data).resolve().name if config.data else config.device or ""
 
 
 def _mean(results: list[StepResult]) -> dict[str, float]:

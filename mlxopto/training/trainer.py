@@ -143,8 +143,8 @@ class Trainer:
         self.step, self._not_finite = progress["step"], progress["not_finite"]
         self.best_score = math.inf if progress["best_score"] is None else progress["best_score"]
         self._stream.restore(progress["stream"])
-        for shard, state in zip(self._shards, arrays["states"], strict=True):
-            shard.restore(state)
+        for shard, state in zip(self._shards, arrays.get("states", []), strict=False):
+            shard.restore(state)  # there is none after a step whose gradient was not finite: then all start from rest
         mx.eval(self.model.parameters(), self._optimizer.state)
 
     def _score(self, takes: Any) -> Scores:

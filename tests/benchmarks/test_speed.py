@@ -57,7 +57,7 @@ class EndlessNoise:
     """A source whose data cost nothing, so that the training step alone is timed."""
 
     sample_rate, training_settings = 48000, 512
-    description, dbu_at_full_scale = "noise", None
+    name, description, dbu_at_full_scale = "noise", "noise", None
     validation: list[Take] = []  # noqa: RUF012
     test: dict[str, list[Take]] = {}  # noqa: RUF012
 

@@ -59,7 +59,7 @@ def contents(folder: Path) -> set[str]:
         (["--subtype", "PCM_13"], [".wav files have the sub-types PCM_16, PCM_24, PCM_32, FLOAT, DOUBLE, not PCM_13"]),
         (["-o", "out.mp3"], ["out.mp3 must end in .wav, .aiff, .aif, .flac to be written"]),
         (["-o", "missing/out.wav"], ["the output folder missing does not exist"]),
-        (["-o", "song.wav"], ["song.wav is an input too"]),
+        (["-o", "song.wav"], ["song.wav is an input and would be an output too"]),
         (["--plot", "x.pdf"], ["--plot must name a .png file"]),
         (["--demo"], ["--demo makes its own input"]),
         (["--nonsense"], ["No such option"]),

@@ -172,3 +172,28 @@ def test_third_party_captures_load(device):
     held = {tuple(take.setting.items()) for take in source.validation}
     assert len(settings) == 11
     assert not settings & held
+
+
+def test_units_of_time_are_converted_to_the_panels_and_others_refused(tmp_path):
+    write_folder(tmp_path)
+    edit(tmp_path / "device.json", lambda d: d["controls"][0].update(unit="ms", high=5000))
+    edit(tmp_path / "manifest.json", lambda m: [entry["controls"]["drive"].update(unit="s") for entry in m])
+    assert CaptureSource(tmp_path, 0).test["unseen"][0].setting == {"drive": 3000.0}
+    edit(tmp_path / "manifest.json", lambda m: m[1]["controls"]["drive"].update(unit="dB"))
+    refused(tmp_path, "entry 2: drive is in 'ms' on the panel, got the unit 'dB'")
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda d: d["controls"][0].update(positions=["fast"]), ("control 1: positions must be an object",)),
+        (lambda d: d["controls"][0].update(positions={"fast": "quick"}), ("positions: fast must be a number",)),
+        (lambda d: d["controls"][0].update(scale=["lin"]), ("scale must be text",)),
+        (lambda d: d["controls"][0].update(high=-1), ("device.json, control 1: the range of drive must rise",)),
+        (lambda d: d["controls"].clear(), ("declares no control",)),
+    ],
+)
+def test_an_odd_device_file_is_refused_with_its_name(tmp_path, change, parts):
+    write_folder(tmp_path)
+    edit(tmp_path / "device.json", change)
+    refused(tmp_path, *parts)

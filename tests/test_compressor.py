@@ -1,0 +1,76 @@
+"""A model in Python: whole signals, blocks, and what is refused."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mlxopto
+from mlxopto.errors import RequestError
+from tests.conftest import untrained
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=6), st.integers(1, 3), st.sampled_from(["off", "max", "mean"]))
+def test_a_stream_gives_what_a_whole_call_gives(blocks, channels, link):
+    compressor = untrained()
+    x = np.random.default_rng(sum(blocks)).standard_normal((sum(blocks), channels)).astype(np.float32)
+    stream = compressor.stream(channels, link=link, attack="fast", mix=0.7, makeup_db=3)
+    edges = np.cumsum([0, *blocks])
+    parts = [stream(x[a:b]) for a, b in pairwise(edges)]
+    whole = compressor(x, 48000, link=link, attack="fast", mix=0.7, makeup_db=3)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_the_gain_of_a_stream_is_what_was_applied_before_the_colour(noise):
+    compressor = untrained()
+    stream = compressor.stream(1)
+    stream(noise)
+    assert stream.gain.shape == (len(noise), 1)
+    stream(noise[:0])
+    assert stream.gain.shape == (0, 1)
+
+
+def test_another_sample_rate_keeps_the_shape(noise):
+    y = untrained()(np.stack([noise, noise], axis=1).astype(np.float64), 44100)
+    assert y.shape == (len(noise), 2)
+    assert y.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ones(10, np.int16), "audio must be float with full scale"),
+        (np.full(10, np.nan, np.float32), "audio must be finite numbers"),
+        (np.ones((2, 3, 4), np.float32), "audio must be finite numbers"),
+        (np.ones((5, 0), np.float32), "audio must be"),
+    ],
+)
+def test_what_is_no_audio_is_refused(x, message):
+    with pytest.raises(RequestError, match=message):
+        untrained()(x, 48000)
+
+
+def test_a_bad_block_is_refused_and_leaves_the_stream_as_it_was(noise):
+    clean, disturbed = untrained().stream(1), untrained().stream(1)
+    disturbed(noise[:1000])
+    with pytest.raises(RequestError):
+        disturbed(np.full(10, np.nan, np.float32))
+    clean(noise[:1000])
+    np.testing.assert_array_equal(clean(noise[1000:]), disturbed(noise[1000:]))
+    with pytest.raises(RequestError, match=r"a block must be \(samples, 2\)"):
+        untrained().stream(2)(noise)
+    with pytest.raises(RequestError, match="channels must be at least 1"):
+        untrained().stream(0)
+    with pytest.raises(RequestError, match="sample_rate must be above 0"):
+        untrained()(noise, 0)
+
+
+def test_controls_are_checked_when_the_stream_is_made():
+    with pytest.raises(RequestError, match="attack must be"):
+        untrained().stream(attack="500ms")
+    assert untrained().stream(attack="500ms", extrapolate=True).setting["attack"] == 500
+    with pytest.raises(RequestError, match="there is no model 'none'"):
+        mlxopto.load("none")
