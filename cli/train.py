@@ -100,11 +100,9 @@ def _configuration(given: dict[str, Any], quick: bool) -> TrainConfig:
         raise RequestError(f"--minutes must be above 0, got {given['minutes']}")
     if not 0 <= given.get("seed", 0) < 2**31:
         raise RequestError(f"--seed must be 0 to {2**31 - 1}, got {given['seed']}")
-    if "data" in given:
-        given = {**given, "device": None}
     if quick:
         given = {"minutes": QUICK_MINUTES, **given}
-    return TrainConfig(**given, quick=quick)
+    return TrainConfig.for_captures(**given, quick=quick) if "data" in given else TrainConfig(**given, quick=quick)
 
 
 def _same_as_before(folder: Path, given: dict[str, Any]) -> None:

@@ -168,10 +168,6 @@ class Panel:
         """The network's view of a setting: -1 to 1 for each control, in panel order."""
         return [control.normalise(setting[control.name]) for control in self.controls]
 
-    def describe(self, setting: Mapping[str, float]) -> str:
-        """The setting in words: threshold -20 dBu, ratio 4:1."""
-        return ", ".join(f"{control.name} {control.format(setting[control.name])}" for control in self.controls)
-
 
 def latin_hypercube(panel: Panel, count: int, uniforms: Iterable[Iterable[float]]) -> list[Setting]:
     """`count` settings that cover each knob's travel evenly, from rows of numbers in [0, 1), one row a setting, one column a control.

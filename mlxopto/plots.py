@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mlxopto import audio
 from mlxopto.compressor import Compressor, Stream
-from mlxopto.controls import Setting
+from mlxopto.controls import Panel, Setting
 from mlxopto.data.takes import Take
 from mlxopto.evaluation.scores import render_takes
 from mlxopto.metrics import gain_db
@@ -112,7 +112,7 @@ def _transfer_figure(compressor: Compressor, settings: Sequence[Setting], truth:
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axes = figure.subplots()
     for setting, colour in zip(settings, ACCENTS, strict=False):
-        axes.plot(*transfer_curve(compressor, setting), color=colour, label=short(compressor, setting))
+        axes.plot(*transfer_curve(compressor, setting), color=colour, label=_short(compressor.panel, setting))
         if truth is not None:
             axes.plot(_LEVELS_DBFS, truth(setting), "--", color=colour, linewidth=0.8)
     _transfer_axes(axes)
@@ -127,7 +127,7 @@ def _gain_figure(model: Opto, card: Card, takes: Sequence[Take]) -> Figure:
         for signal, colour, label in ((take.y, DEVICE, "device"), (y, ACCENTS[0], "model")):
             gain = gain_db(take.x, signal, card.sample_rate)
             axes.plot(np.arange(len(gain)) * 0.01, gain, color=colour, linewidth=2.0 if label == "device" else 0.9, label=label)
-        axes.set(title=card.panel.describe(take.setting), ylabel="gain (dB)")
+        axes.set(title=_short(card.panel, take.setting), ylabel="gain (dB)")
     rows[0].legend(loc="lower right")
     rows[-1].set(xlabel="time (s)")
     return figure
@@ -147,9 +147,9 @@ def virtual_transfer_curve(name: str, sample_rate: int) -> Curve:
     return curve
 
 
-def short(compressor: Compressor, setting: Setting) -> str:
+def _short(panel: Panel, setting: Setting) -> str:
     """A setting in three digits, for a legend."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in setting.items())
+    return ", ".join(f"{c.name} {c.format(float(f'{setting[c.name]:.3g}'))}" for c in panel.controls)
 
 
 def _transfer_axes(axes: Axes) -> None:
