@@ -16,7 +16,7 @@ from mlxopto.devices import optical_cell, tube_stage
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(
     (
-        Control("threshold", "dBu", -40, 20, default=-10),
+        Control("threshold", "dBu", -40, 20, default=0),
         Control("ratio", ":1", 2, 10, taper="log", default=4),
         Control("attack", "ms", 0.5, 300, taper="log", default=20, positions={"fast": 1.0, "medium": 20.0, "slow": 150.0}),
         Control(
