@@ -102,7 +102,7 @@ def _configuration(given: dict[str, Any], quick: bool) -> TrainConfig:
         raise RequestError(f"--seed must be 0 to {2**31 - 1}, got {given['seed']}")
     if quick:
         given = {"minutes": QUICK_MINUTES, **given}
-    return TrainConfig.for_captures(**given, quick=quick) if "data" in given else TrainConfig(**given, quick=quick)
+    return TrainConfig(**{"device": None if "data" in given else "cl1b", **given}, quick=quick)
 
 
 def _same_as_before(folder: Path, given: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mlxopto import audio
 from mlxopto.errors import RequestError
@@ -28,17 +27,10 @@ class TrainConfig:
     frames: int = 1024  # of back-propagation, 0.34 s; the state is carried on
     learning_rate: float = 5e-3
     gain_share: float = 0.5  # of the gain term in the loss, the waveform term has the rest
-    loss_power: float = 1.0  # of each sequence's relative error: 1 weighs sequences alike, 2 the badly fitted ones more
     clip_norm: float = 1.0
     weight_decay: float = 0.01
     warmup: int = 200  # steps
     sample_rate: int = 48000  # of a virtual device
-
-    @staticmethod
-    def for_captures(data: str, **changes: Any) -> TrainConfig:
-        """The recipe for recordings, where settings are few and rarely extreme: squared errors."""
-        recipe = {"loss_power": 2.0, "clip_norm": 0.05}
-        return TrainConfig(device=None, data=data, **{**recipe, **changes})
 
     def save(self, path: Path) -> None:
         """Writes JSON, whole or not at all."""

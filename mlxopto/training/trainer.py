@@ -207,10 +207,9 @@ class _Shard:
         if starts is not None:
             state = _start_some(model.initial_state(controls), starts, state)
         estimate, state = model(x, controls, state)
-        waveform, gain = waveform_loss(estimate, y, power), gain_loss(x, estimate, y)
-        share, exponent = self._config.gain_share, self._config.loss_power
-        loss = 2 * ((1 - share) * waveform**exponent + share * gain**exponent).mean()
-        return loss, (waveform.mean(), gain.mean(), state)
+        waveform, gain = waveform_loss(estimate, y, power).mean(), gain_loss(x, estimate, y).mean()
+        share = self._config.gain_share
+        return 2 * ((1 - share) * waveform + share * gain), (waveform, gain, state)
 
 
 def new_model(config: TrainConfig, source: Source) -> Opto:
