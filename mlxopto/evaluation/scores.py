@@ -26,7 +26,7 @@ class Scores:
 
     def rounded(self) -> dict[str, float]:
         """As JSON, four digits."""
-        return {name: float(f"{value:.4g}") for name, value in asdict(self).items()}
+        return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in asdict(self).items()}
 
 
 def score(model: Opto, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Scores:

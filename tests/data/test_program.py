@@ -1,10 +1,13 @@
 """Programme material: repeatable, at realistic levels."""
 
 import numpy as np
+import pytest
+import soundfile
 
 from mlxopto.data import program
-from mlxopto.data.virtual import VirtualSource
+from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
+from mlxopto.errors import RequestError
 
 
 def test_the_seed_decides_everything():
@@ -40,3 +43,18 @@ def test_a_sequence_is_the_device_at_a_training_setting_and_repeatable():
     np.testing.assert_array_equal(take.x, again.x)
     np.testing.assert_array_equal(take.y, device("la2a").process(take.x, 48000, take.setting))
     assert take.setting in source.settings
+
+
+def test_own_material_is_split_in_time_before_its_channels_are_joined(tmp_path):
+    """What is heard at one moment in two channels of a recording must not be trained on in one and tested on in the other."""
+    moments = np.linspace(-0.9, 0.9, 40 * 48000).astype(np.float32)  # every sample tells its moment
+    soundfile.write(tmp_path / "stereo.wav", np.stack([moments, moments], axis=1), 48000, "FLOAT")
+    train, validation, test = read_material(tmp_path, 48000)
+    assert len(train) + len(validation) + len(test) == 2 * len(moments)
+    assert train.max() < validation.min() < validation.max() < test.min()
+
+
+def test_too_little_material_is_refused(tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(48000), 48000)
+    with pytest.raises(RequestError, match=r"holds 1\.0 s of sound, at least 60 s are needed"):
+        read_material(tmp_path, 48000)
