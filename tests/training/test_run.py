@@ -17,6 +17,7 @@ import soundfile
 from mlxopto import weights
 from mlxopto.data.captures import CaptureSource
 from mlxopto.errors import RequestError, WorkError
+from mlxopto.metrics import esr
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.stream import Stream
@@ -235,9 +236,13 @@ def test_a_stream_plays_each_sequence_in_order_from_its_start(captures):
 
 @pytest.mark.slow
 def test_third_party_recordings_are_learnt_within_minutes(tmp_path, request):
-    """On settings never trained on, the error is well below what the best constant gain leaves (4e-2, median)."""
+    """On settings never trained on: well below the best constant gain of each take; in the small form (30 s), far below no processing."""
     small = request.config.getoption("--small")
     folder = shared("thirdparty/sc4m")
-    budget = {"steps": 400} if small else {"minutes": 4}
+    takes = CaptureSource(folder, 0).test["unseen"]
+    constants = [np.dot(t.x, t.y) / np.dot(t.x, t.x) for t in takes]
+    untouched = np.median([esr(t.y, t.x) for t in takes])
+    constant = np.median([esr(t.y, gain * t.x) for t, gain in zip(takes, constants, strict=True)])
+    budget = {"steps": 600} if small else {"minutes": 5}
     result = run.train(TrainConfig(device=None, data=str(folder), **budget), tmp_path / "run", lambda progress: None)
-    assert result["test"]["unseen"]["esr_median"] < (4e-2 if small else 2.5e-2)
+    assert result["test"]["unseen"]["esr_median"] < (0.05 * untouched if small else 0.7 * constant)
