@@ -99,9 +99,8 @@ def _files(
     from mlxopto.render import output_subtype, plan, render_file
 
     pairs = plan(inputs, output, compressor.card.name)
-    headers = [
-        audio.info(source) for source, _ in pairs
-    ]  # refuse everything that can be known before the first file is written
+    # refuse everything that can be known before the first file is written
+    headers = [audio.info(source) for source, _ in pairs]
     for header, (_, target) in zip(headers, pairs, strict=True):
         output_subtype(header, target, options.subtype)
         audio.check_writable(target, options.force)

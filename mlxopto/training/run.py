@@ -130,7 +130,6 @@ class _Run:
         self.validate_every = max(20, self.config.steps // VALIDATIONS)
         self.validation: Scores | None = None
         self.seconds_before = 0.0  # spent by earlier parts of an interrupted run
-        self.log_bytes = 0  # of the log that belong to the last checkpoint
         self.first_step = 0
         self.start = time.monotonic()
 
@@ -175,6 +174,11 @@ class _Run:
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.start
 
+    @property
+    def step_audio_s(self) -> float:
+        """Seconds of audio that a step learns from, all sequences together."""
+        return self.config.batch * self.config.frames * self.trainer.model.config.hop / self.trainer.source.sample_rate
+
     def _open_log(self) -> Any:
         try:
             return (self.folder / LOG).open("a", encoding="utf-8")
@@ -184,12 +188,10 @@ class _Run:
     def _log(self, log: Any, line: dict[str, Any]) -> None:
         log.write(json.dumps(line) + "\n")
         log.flush()
-        self.log_bytes = log.tell()
 
     def _show(self, recent: list[StepResult]) -> None:
         step, config = self.trainer.step, self.config
         a_step = (time.monotonic() - self.start) / (step - self.first_step)
-        audio_s = config.batch * config.frames * self.trainer.model.config.hop / self.trainer.source.sample_rate
         mean = _mean(recent)
         self.report(
             Progress(
@@ -197,7 +199,7 @@ class _Run:
                 config.steps,
                 mean["loss"],
                 mean["learning_rate"],
-                audio_s / a_step,
+                self.step_audio_s / a_step,
                 a_step * (config.steps - step),
                 self.validation,
             )
@@ -213,7 +215,6 @@ class _Run:
         seconds = self.seconds
         test = {split: scores.rounded() for split, scores in trainer.test().items()}
         source = trainer.source
-        audio_s = config.steps * config.batch * config.frames * trainer.model.config.hop / source.sample_rate
         card = weights.Card(
             name=source.name,
             architecture=config.arch,
@@ -246,7 +247,7 @@ class _Run:
             "parameters": parameter_count(trainer.model),
             "steps": config.steps,
             "seconds": round(seconds, 1),
-            "audio_seconds_per_second": round(audio_s / seconds, 1),
+            "audio_seconds_per_second": round(config.steps * self.step_audio_s / seconds, 1),
             "test": test,
         }
         with audio.replacing(self.folder / RESULT) as temporary:
