@@ -39,6 +39,7 @@ def render(
     ] = None,
     mix: Annotated[float, typer.Option(help="0 dry to 1 wet.")] = 1.0,
     makeup: Annotated[str, typer.Option(help="Gain of the wet signal in dB.")] = "0",
+    engine: Annotated[str, typer.Option(help="cpu, gpu (through MLX), or auto, which is cpu.")] = "auto",
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]")] = None,
     clip: Annotated[bool, typer.Option("--clip", help="Let integer output clip instead of refusing it.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
@@ -68,8 +69,9 @@ def render(
     setting = compressor.panel.setting(given, extrapolate=extrapolate)
     for warning in knobs.outside(compressor.panel, setting):
         console.print(f"warning: {warning}")
-    compressors.Stream(compressor, setting, 1, link, mix, _decibels(makeup))  # refuses wrong values before any work
-    options = RenderOptions(setting, link, mix, _decibels(makeup), subtype, clip, force)
+    mixed = compressors.Mix(mix, _decibels(makeup))
+    compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
+    options = RenderOptions(setting, link, mixed, engine, subtype, clip, force)
     if demo:
         if inputs:
             raise RequestError("--demo makes its own input; leave the input files out")

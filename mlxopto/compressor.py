@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -10,10 +12,13 @@ import soxr
 
 from mlxopto import weights
 from mlxopto.controls import Panel, Setting
+from mlxopto.engine import MlxEngine, NativeEngine
+from mlxopto.engine.kernel import LOUDEST
 from mlxopto.errors import RequestError
 from mlxopto.models.opto import Opto
 
 LINKS = ("off", "max", "mean")
+ENGINES = ("auto", "cpu", "gpu")
 _SLICE = 1 << 16  # samples handed to the network at once, so that memory does not grow with length
 
 
@@ -34,23 +39,13 @@ class Compressor:
         return self.card.sample_rate
 
     def __call__(
-        self,
-        x: np.ndarray,
-        sample_rate: int,
-        *,
-        link: str | None = None,
-        mix: float = 1.0,
-        makeup_db: float = 0.0,
-        extrapolate: bool = False,
-        **controls: float | str,
+        self, x: np.ndarray, sample_rate: int, *, engine: str = "auto", link: str | None = None, **options: Any
     ) -> np.ndarray:
         """x through the compressor, from rest; resampled to the model's rate and back where `sample_rate` differs.
 
         Args:
             x: (samples,) or (samples, channels), full scale +-1. The result has its shape, float32.
-            link: how channels share their gain: off (each its own), max (the loudest leads; default), mean (power).
-            mix: 0 dry to 1 wet. makeup_db: gain of the wet signal. extrapolate: allow controls beyond their range.
-            controls: by name, in the panel's unit or as text ("3ms", "fast", "4:1"); the others at their defaults.
+            engine, link, options: as in `stream`.
         Raises:
             RequestError: a control, link or shape that does not fit.
         """
@@ -60,7 +55,7 @@ class Compressor:
         columns = signal[:, None] if signal.ndim == 1 else signal
         if columns.ndim != 2 or not columns.shape[1]:
             raise RequestError(f"audio must be (samples,) or (samples, channels), got the shape {np.shape(x)}")
-        stream = self.stream(columns.shape[1], link=link, mix=mix, makeup_db=makeup_db, extrapolate=extrapolate, **controls)
+        stream = self.stream(columns.shape[1], engine=engine, link=link, **options)
         samples = len(columns)
         if sample_rate != self.sample_rate:
             columns = _resample(columns, sample_rate, self.sample_rate, round(samples * self.sample_rate / sample_rate))
@@ -74,73 +69,128 @@ class Compressor:
         self,
         channels: int = 1,
         *,
+        sample_rate: int | None = None,
+        engine: str = "auto",
         link: str | None = None,
         mix: float = 1.0,
         makeup_db: float = 0.0,
         extrapolate: bool = False,
         **controls: float | str,
     ) -> Stream:
-        """The stateful form at the model's sample rate: call it with blocks of any size. Arguments as in a plain call."""
-        setting = self.panel.setting(controls, extrapolate=extrapolate)
-        return Stream(self, setting, channels, link, mix, makeup_db)
+        """The form that remembers: call it with blocks of any size.
+
+        Args:
+            sample_rate: Hz, the model's own when not given. At another, the network itself runs there (`mlxopto.engine.rate`): nothing is resampled.
+            engine: cpu, the native engine; gpu, MLX on the GPU, whose controls stand still; auto, the faster one, which is cpu.
+            link: how channels share their gain: off (each its own), max (the loudest leads; default), mean (power).
+            mix: 0 dry to 1 wet. makeup_db: gain of the wet signal. extrapolate: allow controls beyond their range.
+            controls: by name, in the panel's unit or as text ("3ms", "fast", "4:1"); the others at their defaults.
+        Raises:
+            RequestError: a control, engine or link that does not fit.
+        """
+        return Stream(self, channels, sample_rate, engine, link, Mix(mix, makeup_db), self.panel.setting(controls, extrapolate=extrapolate))
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How much of the output is compressed.
+
+    Args:
+        mix: 0 dry to 1 wet. makeup_db: gain of the wet signal, -60 to 60.
+    Raises:
+        RequestError: a value outside.
+    """
+
+    mix: float = 1.0
+    makeup_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mix <= 1:
+            raise RequestError(f"mix must be 0 to 1, got {self.mix}")
+        if not -60 <= self.makeup_db <= 60:
+            raise RequestError(f"makeup must be -60 to 60 dB, got {self.makeup_db}")
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Linear levels, wet and dry."""
+        return self.mix * 10 ** (self.makeup_db / 20), 1 - self.mix
+
+
+FULLY_WET = Mix()
 
 
 class Stream:
-    """A compressor that remembers: stream(block) gives the block compressed, however the signal is cut into blocks."""
+    """A compressor that remembers: stream(block) gives the block compressed, however the signal is cut into blocks.
+
+    `gain` holds the linear gain that was applied to each sample of the last block, (samples, channels), before make-up and mix.
+    Arguments as in `Compressor.stream`.
+    """
 
     def __init__(
         self,
         compressor: Compressor,
-        setting: Setting,
         channels: int,
+        sample_rate: int | None = None,
+        engine: str = "auto",
         link: str | None = None,
-        mix: float = 1.0,
-        makeup_db: float = 0.0,
+        mix: Mix = FULLY_WET,
+        setting: Setting | None = None,
     ):
         link = link or ("off" if channels == 1 else "max")
         if link not in LINKS:
             raise RequestError(f"link must be one of {', '.join(LINKS)}, got {link!r}")
-        if not 0 <= mix <= 1:
-            raise RequestError(f"mix must be 0 to 1, got {mix}")
-        if not -60 <= makeup_db <= 60:
-            raise RequestError(f"makeup must be -60 to 60 dB, got {makeup_db}")
         if channels < 1:
             raise RequestError(f"channels must be at least 1, got {channels}")
-        self.setting, self.link, self.channels = setting, link, channels
+        self.panel, self.channels, self.link = compressor.panel, channels, link
+        self.setting, self.mix = setting or compressor.panel.setting({}), mix
         self.gain = np.ones((0, channels), np.float32)
-        self._model = compressor.model
-        self._wet, self._dry = np.float32(mix * 10 ** (makeup_db / 20)), np.float32(1 - mix)
-        knobs = [compressor.panel.normalise(setting)] * (channels if link == "off" else 1)
-        with mx.stream(mx.cpu):
-            self._controls = mx.array(np.array(knobs, np.float32).reshape(len(knobs), -1))
-            self._state = self._model.initial_state(self._controls, 1 if link == "off" else channels)
-            mx.eval(self._state)
+        self._engine = _engine(compressor.model, engine, channels, link, sample_rate)
+        self._engine.aim(self.panel.normalise(self.setting), *mix.levels)
+        self._engine.reset()
 
-    def __call__(self, block: np.ndarray) -> np.ndarray:
+    def __call__(self, block: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
         """float32 (samples,) for one channel, or (samples, channels); any number of samples, the same shape back.
 
-        `gain` then holds the linear gain that was applied to each sample, (samples, channels), before make-up and mix.
+        Args:
+            key: an external side-chain, which the detectors hear instead of the block: (samples,) or (samples, keys), where unlinked
+                channels need one key or one each.
+        Raises:
+            RequestError: a shape that does not fit, or numbers that are no audio; the stream is then as it was.
         """
         audio = _audio(block)
         if audio.shape not in ((len(audio), self.channels), (len(audio),) if self.channels == 1 else None):
             raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
-        x = audio.reshape(len(audio), self.channels)
-        if not len(x):
-            self.gain = np.ones((0, self.channels), np.float32)
-            return audio
-        with mx.stream(mx.cpu):
-            if self.link == "off":
-                sound = mx.array(np.ascontiguousarray(x.T))
-                key = sound
-            else:
-                sound = mx.array(x[None])
-                key = mx.abs(sound).max(-1) if self.link == "max" else mx.sqrt(mx.square(sound).mean(-1))
-            gain, state = self._model.gain(key, self._controls, self._state)
-            y, self._state = self._model.amplify(sound, gain, state)
-            mx.eval(y, gain, self._state)
-        self.gain = np.broadcast_to(np.array(gain).T, x.shape)
-        wet = np.array(y).T if self.link == "off" else np.array(y)[0]
-        return (self._wet * wet + self._dry * x).reshape(np.shape(block))
+        heard = None if key is None else _audio(key).reshape(len(key), -1)
+        if heard is not None:
+            keys_fit = heard.shape[1] in (1, self.channels) if self.link == "off" else heard.shape[1] > 0
+            if len(heard) != len(audio) or not keys_fit:
+                raise RequestError(f"a key must have the block's {len(audio)} samples in 1 or {self.channels} columns, got {heard.shape}")
+        y, gain = self._engine.process(audio.reshape(len(audio), self.channels), heard)
+        self.gain = np.broadcast_to(gain, (len(audio), self.channels))
+        return y.reshape(audio.shape)
+
+    def set(self, *, mix: float | None = None, makeup_db: float | None = None, channel: int | None = None, **controls: float | str) -> None:
+        """Moves controls while audio runs: they glide to their new values within 20 ms.
+
+        Args:
+            mix, makeup_db, controls: those that change. channel: of unlinked channels, the only one that changes.
+        Raises:
+            RequestError: a value or channel that does not fit, or an engine whose controls stand still.
+        """
+        if not isinstance(self._engine, NativeEngine):
+            raise RequestError("controls move on the engine cpu only")
+        if channel is not None and (self.link != "off" or not 0 <= channel < self.channels):
+            raise RequestError(f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}")
+        changed = Mix(self.mix.mix if mix is None else mix, self.mix.makeup_db if makeup_db is None else makeup_db)
+        given = self.panel.setting(controls)
+        setting = {**self.setting, **{name: given[name] for name in controls}}
+        self._engine.aim(self.panel.normalise(setting), *changed.levels, channel)
+        if channel is None:
+            self.setting, self.mix = setting, changed
+
+    def reset(self) -> None:
+        """At rest, as after silence, with the controls where they were set."""
+        self._engine.reset()
 
 
 def load(name: str | Path) -> Compressor:
@@ -153,12 +203,24 @@ def load(name: str | Path) -> Compressor:
         return Compressor(*weights.load(weights.find(str(name))))
 
 
+def _engine(model: Opto, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
+    if name not in ENGINES:
+        raise RequestError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    if name != "gpu":
+        return NativeEngine(model, channels, link, sample_rate)
+    if not (mx.metal.is_available() or mx.cuda.is_available()):
+        raise RequestError("engine gpu needs a GPU that MLX can use, and there is none here; take cpu")
+    if sample_rate not in (None, model.config.sample_rate):
+        raise RequestError(f"engine gpu runs at the model's {model.config.sample_rate} Hz only, got {sample_rate}")
+    return MlxEngine(model, channels, link, mx.Device(mx.gpu))
+
+
 def _audio(x: np.ndarray) -> np.ndarray:
     """Finite float32, whatever float came; whole numbers are refused, because only their owner knows their full scale."""
     array = np.asarray(x)
     if not np.issubdtype(array.dtype, np.floating):
         raise RequestError(f"audio must be float with full scale +-1, got {array.dtype}")
-    if array.ndim not in (1, 2) or not np.isfinite(array).all():
+    if array.ndim not in (1, 2) or not (np.abs(array) <= LOUDEST).all():
         raise RequestError(f"audio must be finite numbers (samples,) or (samples, channels), got the shape {array.shape}")
     return array.astype(np.float32, copy=False)
 

@@ -39,7 +39,7 @@ def transfer_curve(compressor: Compressor, setting: Setting) -> tuple[np.ndarray
     t = np.arange(step) / step
     tone = np.sin(2 * np.pi * _TONE_HZ * t)
     stairs = np.concatenate([10 ** (level / 20) * tone for level in _LEVELS_DBFS])
-    y = Stream(compressor, setting, 1)(stairs).reshape(len(_LEVELS_DBFS), step)[:, step // 2 :]
+    y = Stream(compressor, 1, setting=setting)(stairs).reshape(len(_LEVELS_DBFS), step)[:, step // 2 :]
     return _LEVELS_DBFS, 10 * np.log10(2 * np.mean(np.square(y, dtype=np.float64), axis=1) + 1e-12)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mlxopto import audio
-from mlxopto.compressor import Compressor, Stream
+from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
 from mlxopto.errors import RequestError
 from mlxopto.loudness import LoudnessMeter
@@ -24,15 +24,15 @@ Progress = Callable[[float], None]  # told the share done, 0 to 1
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How every file of a job is rendered; see `Compressor.__call__` for link, mix and make-up.
+    """How every file of a job is rendered; see `Compressor.stream` for link and engine.
 
     subtype: of the output, None to keep the input's. clip: allow an integer output to be clipped. force: replace files.
     """
 
     setting: Setting
     link: str | None = None
-    mix: float = 1.0
-    makeup_db: float = 0.0
+    mix: Mix = FULLY_WET
+    engine: str = "auto"
     subtype: str | None = None
     clip: bool = False
     force: bool = False
@@ -118,7 +118,7 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
     header = audio.info(source)
     audio.check_writable(target, options.force)
     subtype = output_subtype(header, target, options.subtype)
-    stream = Stream(compressor, options.setting, header.channels, options.link, options.mix, options.makeup_db)
+    stream = Stream(compressor, header.channels, None, options.engine, options.link, options.mix, options.setting)
     start = time.perf_counter()
     meters = _Meters(header)
     with audio.replacing(target) as temporary:

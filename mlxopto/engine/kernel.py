@@ -1,0 +1,474 @@
+"""opto as native code: blocks of audio through the network, without allocation, Python objects or locks.
+
+Everything lives in two arrays that the caller owns: `weights` is read in the order in which `packing` writes it, `state` holds one part a
+voice and one a channel. What happens to a sample depends on its position in the stream alone, never on how the stream is
+cut into blocks: any block size gives the same bits.
+
+Two clocks tick: frames of `hop` samples for the network, tiles of 16 samples for the colour stage. Up to 16 frames are worked on at
+once, one layer after the other, because a layer's products for several frames are independent of one another and fill the
+pipeline. A row of a scratch buffer belongs to a frame.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from mlxopto.models.opto import MAX_LOG_GAIN
+from mlxopto.native import KERNEL, exp, exp2m1, log, sigmoid, softplus, tanh
+from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
+from mlxopto.vector import LANES, fma, keep_between, largest_lane, load, load_one, magnitude, maximum, root, splat, store, sum_lanes
+
+FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
+FEATURES = 4
+FAINTEST, LOUDEST = np.float32(1e-15), np.float32(1e12)  # samples outside, and what is not a number, are heard and played as silence
+OFF, MAX, MEAN = range(3)
+MIXES = 2  # wet and dry level, which glide as the knobs do
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
+
+
+class Plan(NamedTuple):
+    """Sizes of the network and of its parts in the two arrays. `lanes` is the width rounded up to whole vectors, and so on."""
+
+    channels: int
+    voices: int  # gain paths: one a channel, or one that linked channels share
+    link: int
+    hop: int  # samples a frame
+    hop_lanes: int
+    lanes: int
+    states: int
+    bc_lanes: int  # B and C side by side
+    blocks: int
+    knobs: int
+    hidden_lanes: int
+    modulation: int  # numbers that the knobs set for a frame
+    poles: int
+    taps: int
+    glide_frames: int  # that a change of the controls takes
+    knobs_at: int  # where the weights of the knobs begin; those of the network begin at 0
+    colour_at: int
+    voice_size: int
+    channel_size: int
+
+
+class Voice(NamedTuple):
+    """Where the parts of a voice lie in the state. Of a buffer with rows, the first rows are remembered from block to block."""
+
+    hop_phase: int
+    tile_phase: int
+    gliding: int  # frames until the controls have arrived
+    position: int  # of the knobs, then wet and dry
+    target: int
+    window: int  # (frames, 2): peak and power of hops
+    key: int  # (frames, hop_lanes)
+    scans: int  # (blocks, states, lanes)
+    modulations: int  # (frames, modulation)
+    ends: int  # three rows, gain, wet, dry: at the ends of hops
+    condition: int
+    features: int
+    h: int
+    wide: int
+    steps: int
+    bent: int
+    sounding: int  # four rows: gain, wet, dry and the audio of a channel, for each sample after a margin of a tile
+    end: int
+
+
+class Channel(NamedTuple):
+    """Where the parts of a channel lie in the state."""
+
+    tile: int  # the samples of the tile that are known, zeros after them
+    before: int  # the tile before
+    poles: int
+    end: int
+
+
+ENDS = 2 * LANES  # numbers in a row of `ends`; FRAMES + 2 are used
+
+
+@numba.njit
+def voice_at(plan, at):
+    """The parts of the voice that begins at `at`."""
+    controls = plan.knobs + MIXES
+    position = at + 3
+    target = position + controls
+    window = target + controls
+    key = window + 2 * (FRAMES + WINDOW - 1)
+    scans = key + (FRAMES + 1) * plan.hop_lanes
+    modulations = scans + plan.blocks * plan.states * plan.lanes
+    ends = modulations + FRAMES * plan.modulation
+    condition = ends + 3 * ENDS
+    features = condition + plan.knobs + plan.hidden_lanes
+    h = features + FEATURES * LANES
+    wide = h + FRAMES * plan.lanes
+    steps = wide + FRAMES * 2 * plan.lanes
+    bent = steps + FRAMES * (plan.lanes + plan.bc_lanes)
+    sounding = bent + FRAMES * plan.lanes
+    end = sounding + 4 * sounding_size(plan)
+    return Voice(
+        at, at + 1, at + 2, position, target, window, key, scans, modulations, ends, condition, features, h, wide, steps, bent, sounding, end
+    )
+
+
+@numba.njit
+def sounding_size(plan):
+    """Numbers in a row of `sounding`: a margin at either side of the hops."""
+    return LANES + FRAMES * plan.hop + plan.hop_lanes + LANES
+
+
+@numba.njit
+def channel_at(plan, at):
+    """The parts of the channel that begins at `at`."""
+    return Channel(at, at + LANES, at + 2 * LANES, at + 3 * LANES)
+
+
+@numba.njit(error_model="numpy")
+def _dense(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frames):
+    """y[f, o] = bias[o] + sum_i x[f, i] w[i, o], four frames at a time; returns where the weights end."""
+    table = at + outputs
+    for f in range(0, frames, 4):
+        row, out = x + f * x_step, y + f * y_step
+        for o in range(0, outputs, LANES):
+            a0 = load(weights, at + o)
+            a1, a2, a3 = a0, a0, a0
+            for i in range(inputs):
+                w = load(weights, table + i * outputs + o)
+                heard = row + i * i_step
+                a0 = fma(load_one(state, heard), w, a0)
+                a1 = fma(load_one(state, heard + x_step), w, a1)
+                a2 = fma(load_one(state, heard + 2 * x_step), w, a2)
+                a3 = fma(load_one(state, heard + 3 * x_step), w, a3)
+            store(state, out + o, a0)
+            store(state, out + y_step + o, a1)
+            store(state, out + 2 * y_step + o, a2)
+            store(state, out + 3 * y_step + o, a3)
+    return table + inputs * outputs
+
+
+@numba.njit(error_model="numpy")
+def _dense_row(weights, at, state, x, inputs, y, outputs):
+    """`_dense` for one frame."""
+    table = at + outputs
+    for o in range(0, outputs, LANES):
+        total = load(weights, at + o)
+        for i in range(inputs):
+            total = fma(load_one(state, x + i), load(weights, table + i * outputs + o), total)
+        store(state, y + o, total)
+    return table + inputs * outputs
+
+
+@numba.njit(error_model="numpy")
+def _modulate(plan, weights, state, v, row):
+    """What the knobs, where they stand now, set for a frame."""
+    at, hidden = plan.knobs_at, v.condition + plan.knobs
+    for k in range(plan.knobs):
+        state[v.condition + k] = state[v.position + k]
+    if plan.hidden_lanes:
+        at = _dense_row(weights, at, state, v.position, plan.knobs, hidden, plan.hidden_lanes)
+        for o in range(0, plan.hidden_lanes, LANES):
+            store(state, hidden + o, tanh(load(state, hidden + o)))
+    _dense_row(weights, at, state, v.condition, plan.knobs + plan.hidden_lanes, row, plan.modulation)
+
+
+@numba.njit(error_model="numpy")
+def _glide(plan, weights, state, v, frames):
+    """Moves knobs, wet and dry a frame at a time towards their targets; returns the step between the frames' modulations."""
+    for f in range(frames):
+        for m in range(MIXES):
+            state[v.ends + (m + 1) * ENDS + f + 2] = state[v.position + plan.knobs + m]
+    if state[v.gliding] == _ZERO:
+        return 0
+    for f in range(frames):
+        left = state[v.gliding]
+        if left > _ZERO:
+            for k in range(plan.knobs + MIXES):
+                state[v.position + k] += (state[v.target + k] - state[v.position + k]) / left
+            state[v.gliding] = left - _ONE
+        if left == _ONE:
+            for k in range(plan.knobs + MIXES):
+                state[v.position + k] = state[v.target + k]
+        for m in range(MIXES):
+            state[v.ends + (m + 1) * ENDS + f + 2] = state[v.position + plan.knobs + m]
+        _modulate(plan, weights, state, v, v.modulations + f * plan.modulation)
+    return plan.modulation
+
+
+@numba.njit(error_model="numpy")
+def _levels(plan, state, v, frames):
+    """Log peak and log RMS of each frame's hop and of the last four hops; feature k of frame f goes to features[16 k + f]."""
+    for f in range(frames):
+        loudest, power = splat(_ZERO), splat(_ZERO)
+        for i in range(0, plan.hop_lanes, LANES):
+            heard = load(state, v.key + f * plan.hop_lanes + i)
+            loudest = maximum(loudest, magnitude(heard))
+            power = fma(heard, heard, power)
+        row = v.window + 2 * (f + WINDOW - 1)
+        state[row] = largest_lane(loudest)
+        state[row + 1] = sum_lanes(power) / np.float32(plan.hop)
+        long_peak, long_power = _ZERO, _ZERO
+        for past in range(WINDOW - 1, -1, -1):
+            long_peak = maximum(long_peak, state[row - 2 * past])
+            long_power += state[row + 1 - 2 * past]
+        state[v.features + f] = state[row] * state[row]
+        state[v.features + LANES + f] = long_peak * long_peak
+        state[v.features + 2 * LANES + f] = state[row + 1]
+        state[v.features + 3 * LANES + f] = long_power * np.float32(1 / WINDOW)
+    for i in range(2 * (WINDOW - 1)):
+        state[v.window + i] = state[v.window + 2 * frames + i]
+    for k in range(FEATURES):
+        level = log(load(state, v.features + k * LANES) + np.float32(FLOOR**2)) * np.float32(0.5)
+        store(state, v.features + k * LANES, level * np.float32(SCALE) + np.float32(2.0))
+
+
+@numba.njit(error_model="numpy")
+def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
+    """h += glu(gate((h + shift) scale)), shift and scale from the modulations."""
+    lanes = plan.lanes
+    for f in range(frames):
+        for o in range(0, lanes, LANES):
+            mod = modulations + f * mod_step + o
+            store(state, v.bent + f * lanes + o, (load(state, v.h + f * lanes + o) + load(state, mod)) * load(state, mod + lanes))
+    at = _dense(weights, at, state, v.bent, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
+    for f in range(frames):
+        for o in range(0, lanes, LANES):
+            linear, gate = v.wide + f * 2 * lanes + o, v.wide + f * 2 * lanes + lanes + o
+            h = v.h + f * lanes + o
+            store(state, h, fma(load(state, linear), sigmoid(load(state, gate)), load(state, h)))
+    return at
+
+
+@numba.njit(error_model="numpy")
+def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
+    """h += S6(h), with the step sizes shifted by the modulations; the scan's memory lies at `scan`."""
+    lanes, states = plan.lanes, plan.states
+    size, step_row = states * lanes, lanes + plan.bc_lanes
+    at = _dense(weights, at, state, v.h, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
+    at = _dense(weights, at, state, v.wide, 2 * lanes, 1, lanes, v.steps, step_row, step_row, frames)
+    skip = at + 2 * size
+    for f in range(frames):
+        b = v.steps + f * step_row + lanes
+        c = b + states
+        for o in range(0, lanes, LANES):
+            u = load(state, v.wide + f * 2 * lanes + o)
+            dt = softplus(load(state, v.steps + f * step_row + o) + load(state, modulations + f * mod_step + o))
+            y = u * load(weights, skip + o)
+            for n in range(states):
+                row = n * lanes + o
+                decay = exp2m1(dt * load(weights, at + row))
+                drive = u * load_one(state, b + n) * load(weights, at + size + row)
+                h = load(state, scan + row)
+                h = fma(decay, h + drive, h)
+                store(state, scan + row, h)
+                y = fma(load_one(state, c + n), h, y)
+            gate = load(state, v.wide + f * 2 * lanes + lanes + o)
+            store(state, v.bent + f * lanes + o, y * gate * sigmoid(gate))
+    at = _dense(weights, skip + lanes, state, v.bent, lanes, 1, lanes, v.wide, 2 * lanes, lanes, frames)
+    for f in range(frames):
+        for o in range(0, lanes, LANES):
+            store(state, v.h + f * lanes + o, load(state, v.h + f * lanes + o) + load(state, v.wide + f * 2 * lanes + o))
+    return at
+
+
+@numba.njit(error_model="numpy")
+def _network(plan, weights, state, v, mod_step, frames):
+    """The gains of frames whose keys are known, to ends[2:]."""
+    lanes = plan.lanes
+    _levels(plan, state, v, frames)
+    at = _dense(weights, plan.hop_lanes, state, v.features, 1, LANES, FEATURES, v.h, lanes, lanes, frames)
+    at = _gated_film(plan, weights, at, state, v, v.modulations, mod_step, frames)
+    for block in range(plan.blocks):
+        scan = v.scans + block * plan.states * lanes
+        modulations = v.modulations + (2 + 3 * block) * lanes
+        at = _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames)
+        at = _gated_film(plan, weights, at, state, v, modulations + lanes, mod_step, frames)
+    for f in range(frames):
+        total = splat(_ZERO)
+        for o in range(0, lanes, LANES):
+            total = fma(load(state, v.h + f * lanes + o), load(weights, at + o), total)
+        state[v.features + f] = sum_lanes(total)
+    head = load(state, v.features) + load(weights, at + lanes)
+    store(state, v.ends + 2, exp(tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)))
+
+
+@numba.njit(error_model="numpy")
+def _read(source, column, at, count, target, to):
+    """target[to:] = source[at : at + count, column]."""
+    t = 0
+    if source.shape[1] == 1:
+        while t + LANES <= count:
+            store(target, to + t, load(source, at + t))
+            t += LANES
+    while t < count:
+        target[to + t] = source[at + t, column]
+        t += 1
+
+
+@numba.njit(error_model="numpy")
+def _write(source, start, count, target, column, at):
+    """target[at : at + count, column] = source[start:]."""
+    t = 0
+    if target.shape[1] == 1:
+        while t + LANES <= count:
+            store(target, at + t, load(source, start + t))
+            t += LANES
+    while t < count:
+        target[at + t, column] = source[start + t]
+        t += 1
+
+
+@numba.njit(error_model="numpy")
+def _listen(plan, state, v, key, voice, at, count, phase):
+    """Puts the key's samples into rows of a hop, after the `phase` samples that wait in the first row."""
+    keys, row = key.shape[1], v.sounding
+    if plan.link == OFF or keys == 1:
+        _read(key, voice if plan.link == OFF and keys > 1 else 0, at, count, state, row)
+        for t in range(0, count, LANES):
+            store(state, row + t, keep_between(load(state, row + t), FAINTEST, LOUDEST))
+    else:
+        for t in range(count):
+            heard = _ZERO
+            for c in range(keys):
+                sample = keep_between(key[at + t, c], FAINTEST, LOUDEST)
+                heard = maximum(heard, magnitude(sample)) if plan.link == MAX else heard + sample * sample
+            state[row + t] = heard if plan.link == MAX else root(heard / np.float32(keys))
+    hop, done = v.key, 0
+    while done < count:
+        length = min(plan.hop - phase, count - done)
+        for i in range(length):
+            state[hop + phase + i] = state[row + done + i]
+        hop, phase, done = hop + plan.hop_lanes, 0, done + length
+
+
+@numba.njit(error_model="numpy")
+def _sound(plan, weights, state, ends, sounding, hops):
+    """From values at the ends of hops to one for each sample, on straight lines."""
+    for hop in range(hops):
+        start, end = state[ends + hop], state[ends + hop + 1]
+        for i in range(0, plan.hop_lanes, LANES):
+            store(state, sounding + hop * plan.hop + i, fma(load(weights, i), end - start, splat(start)))
+
+
+@numba.njit(error_model="numpy")
+def _colour(plan, weights, state, c):
+    """The filters over the tile: FIR and poles as one triangular matrix, and what the past still gives."""
+    impulse, fir = plan.colour_at + 2 * LANES, plan.colour_at + 3 * LANES  # zeros lie before the one and after the other
+    ringing = plan.colour_at + 5 * LANES
+    y0, y1 = splat(_ZERO), splat(_ZERO)
+    for j in range(0, LANES, 2):
+        y0 = fma(load_one(state, c.tile + j), load(weights, impulse - j), y0)
+        y1 = fma(load_one(state, c.tile + j + 1), load(weights, impulse - j - 1), y1)
+    for j in range(LANES - plan.taps + 1, LANES):
+        y0 = fma(load_one(state, c.before + j), load(weights, fir + LANES - j), y0)
+    for k in range(plan.poles):
+        y1 = fma(load_one(state, c.poles + k), load(weights, ringing + k * LANES), y1)
+    return y0 + y1
+
+
+@numba.njit(error_model="numpy")
+def _next_tile(plan, weights, state, c):
+    """The tile is complete: the poles, a lane each, and the past move on."""
+    rates = plan.colour_at + (5 + plan.poles) * LANES
+    poles = load(state, c.poles)
+    p0, p1 = poles * load(weights, rates), splat(_ZERO)
+    for j in range(0, LANES, 2):
+        p0 = fma(load_one(state, c.tile + j), load(weights, rates + (1 + j) * LANES), p0)
+        p1 = fma(load_one(state, c.tile + j + 1), load(weights, rates + (2 + j) * LANES), p1)
+    store(state, c.poles, keep_between(poles + (p0 + p1), splat(FAINTEST), splat(LOUDEST)))
+    store(state, c.before, load(state, c.tile))
+    store(state, c.tile, splat(_ZERO))
+
+
+@numba.njit(error_model="numpy")
+def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase):
+    """One channel of `count` samples: gain, harmonics, filters, mix."""
+    size, row = sounding_size(plan), v.sounding + (1 + MIXES) * sounding_size(plan)
+    even, odd = splat(weights[plan.colour_at]), weights[plan.colour_at + 1]
+    store(state, row, splat(_ZERO))
+    store(state, row + tile_phase + count, splat(_ZERO))
+    _read(x, channel, at, count, state, row + tile_phase)
+    for start in range(0, tile_phase + count, LANES):
+        sounding = v.sounding + LANES + phase + start - tile_phase
+        dry = keep_between(load(state, row + start), FAINTEST, LOUDEST)
+        driven = dry * load(state, sounding)
+        square = driven * driven
+        bend = square / (square + _ONE)
+        store(state, c.tile, load(state, c.tile) + fma(fma(driven, odd, even), bend, driven))
+        wet = _colour(plan, weights, state, c)
+        store(state, row + start, fma(wet, load(state, sounding + size), dry * load(state, sounding + 2 * size)))
+        if start + LANES <= tile_phase + count:
+            _next_tile(plan, weights, state, c)
+    _write(state, row + tile_phase, count, y, channel, at)
+
+
+@numba.njit(error_model="numpy")
+def _advance(plan, weights, state, x, key, y, gain, voice, v, at, count):
+    """A piece of the block, of no more than FRAMES hops, through one voice."""
+    phase, tile_phase = int(state[v.hop_phase]), int(state[v.tile_phase])
+    _listen(plan, state, v, key, voice, at, count, phase)
+    frames = (phase + count) // plan.hop
+    if frames:
+        mod_step = _glide(plan, weights, state, v, frames)
+        _network(plan, weights, state, v, mod_step, frames)
+        for i in range(plan.modulation if mod_step else 0):
+            state[v.modulations + i] = state[v.modulations + (frames - 1) * mod_step + i]
+        for i in range(0, plan.hop_lanes):
+            state[v.key + i] = state[v.key + frames * plan.hop_lanes + i]
+    hops = (phase + count + plan.hop - 1) // plan.hop
+    for row in range(1 + MIXES):
+        ends = v.ends + row * ENDS
+        _sound(plan, weights, state, ends, v.sounding + row * sounding_size(plan) + LANES, hops)
+        state[ends], state[ends + 1] = state[ends + frames], state[ends + frames + 1]
+    _write(state, v.sounding + LANES + phase, count, gain, voice, at)
+    state[v.hop_phase] = np.float32(phase + count - frames * plan.hop)
+    state[v.tile_phase] = np.float32((tile_phase + count) % LANES)
+    first = voice if plan.link == OFF else 0
+    for channel in range(first, first + 1 if plan.link == OFF else plan.channels):
+        c = channel_at(plan, plan.voices * plan.voice_size + channel * plan.channel_size)
+        _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase)
+
+
+@numba.njit(**KERNEL)
+def process(plan, weights, state, x, key, y, gain, first_voice, end_voice):
+    """A block of any length through some of the voices.
+
+    Args:
+        x, y: (samples, channels), in and out, which may be one array. key: (samples, keys), what the detectors hear: a column a voice, or
+        one for all, or what the link combines. gain: (samples, voices), is filled with the linear gain of the network.
+    """
+    for voice in range(first_voice, end_voice):
+        v = voice_at(plan, voice * plan.voice_size)
+        at = 0
+        while at < len(x):
+            count = min(len(x) - at, FRAMES * plan.hop - int(state[v.hop_phase]))
+            _advance(plan, weights, state, x, key, y, gain, voice, v, at, count)
+            at += count
+
+
+@numba.njit(**KERNEL)
+def aim(plan, state, target, voice):
+    """Sends the knobs, wet and dry of a voice to a target, where they arrive after `glide_frames` frames."""
+    v = voice_at(plan, voice * plan.voice_size)
+    for k in range(plan.knobs + MIXES):
+        state[v.target + k] = target[k]
+    state[v.gliding] = np.float32(plan.glide_frames)
+
+
+@numba.njit(**KERNEL)
+def settle(plan, weights, state):
+    """At rest, as after silence, with the controls arrived at their targets."""
+    for voice in range(plan.voices):
+        v = voice_at(plan, voice * plan.voice_size)
+        for i in range(v.end - v.window):
+            state[v.window + i] = _ZERO
+        state[v.hop_phase], state[v.tile_phase], state[v.gliding] = _ZERO, _ZERO, _ONE
+        step = _glide(plan, weights, state, v, 1)
+        _network(plan, weights, state, v, step, 1)
+        for row in range(1 + MIXES):
+            ends = v.ends + row * ENDS
+            state[ends], state[ends + 1] = state[ends + 2], state[ends + 2]
+        for i in range(v.modulations - v.window):
+            state[v.window + i] = _ZERO
+    for i in range(plan.voices * plan.voice_size, len(state)):
+        state[i] = _ZERO
