@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
 from .display import console, share_done
@@ -112,16 +115,35 @@ def _files(
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
         audio.check_writable(plot, options.force)
-    reports = []
-    for (source, target), header in zip(pairs, headers, strict=True):
+    for header in headers:
         if header.sample_rate != compressor.sample_rate:
             console.print(
-                f"{source.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
+                f"{header.path.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
             )
-        with share_done(source.name, header.samples / header.sample_rate) as progress:
-            report = render_file(source, target, compressor, options, progress)
-        reports.append(report)
-        _tell(report, header.subtype)
+    total = sum(header.samples / header.sample_rate for header in headers)
+    with share_done(pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} files", total) as progress:
+        shares = [0.0] * len(pairs)
+
+        def job(index: int) -> FileReport:
+            def told(share: float) -> None:
+                if stopped.is_set():
+                    raise WorkError("interrupted")
+                shares[index] = share * headers[index].samples / headers[index].sample_rate
+                progress(sum(shares) / total)
+
+            return render_file(*pairs[index], compressor, options, told)
+
+        stopped = threading.Event()
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mlxopto-file") as pool:
+            reports = []
+            try:
+                for report, header in zip(pool.map(job, range(len(pairs))), headers, strict=True):
+                    reports.append(report)
+                    _tell(report, header.subtype)
+            except BaseException:
+                stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
     if plot is not None:
         from mlxopto import plots
 

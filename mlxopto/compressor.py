@@ -80,7 +80,8 @@ class Compressor:
         """The form that remembers: call it with blocks of any size.
 
         Args:
-            sample_rate: Hz, the model's own when not given. At another, the network itself runs there (`mlxopto.engine.rate`): nothing is resampled.
+            sample_rate: Hz, the model's own when not given. At another, the network itself runs there, without resampling
+                (`mlxopto.engine.rate`).
             engine: cpu, the native engine; gpu, MLX on the GPU, whose controls stand still; auto, the faster one, which is cpu.
             link: how channels share their gain: off (each its own), max (the loudest leads; default), mean (power).
             mix: 0 dry to 1 wet. makeup_db: gain of the wet signal. extrapolate: allow controls beyond their range.
@@ -88,7 +89,15 @@ class Compressor:
         Raises:
             RequestError: a control, engine or link that does not fit.
         """
-        return Stream(self, channels, sample_rate, engine, link, Mix(mix, makeup_db), self.panel.setting(controls, extrapolate=extrapolate))
+        return Stream(
+            self,
+            channels,
+            sample_rate,
+            engine,
+            link,
+            Mix(mix, makeup_db),
+            self.panel.setting(controls, extrapolate=extrapolate),
+        )
 
 
 @dataclass(frozen=True)
@@ -164,12 +173,16 @@ class Stream:
         if heard is not None:
             keys_fit = heard.shape[1] in (1, self.channels) if self.link == "off" else heard.shape[1] > 0
             if len(heard) != len(audio) or not keys_fit:
-                raise RequestError(f"a key must have the block's {len(audio)} samples in 1 or {self.channels} columns, got {heard.shape}")
+                raise RequestError(
+                    f"a key must have the block's {len(audio)} samples in 1 or {self.channels} columns, got {heard.shape}"
+                )
         y, gain = self._engine.process(audio.reshape(len(audio), self.channels), heard)
         self.gain = np.broadcast_to(gain, (len(audio), self.channels))
         return y.reshape(audio.shape)
 
-    def set(self, *, mix: float | None = None, makeup_db: float | None = None, channel: int | None = None, **controls: float | str) -> None:
+    def set(
+        self, *, mix: float | None = None, makeup_db: float | None = None, channel: int | None = None, **controls: float | str
+    ) -> None:
         """Moves controls while audio runs: they glide to their new values within 20 ms.
 
         Args:
@@ -180,7 +193,9 @@ class Stream:
         if not isinstance(self._engine, NativeEngine):
             raise RequestError("controls move on the engine cpu only")
         if channel is not None and (self.link != "off" or not 0 <= channel < self.channels):
-            raise RequestError(f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}")
+            raise RequestError(
+                f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}"
+            )
         changed = Mix(self.mix.mix if mix is None else mix, self.mix.makeup_db if makeup_db is None else makeup_db)
         given = self.panel.setting(controls)
         setting = {**self.setting, **{name: given[name] for name in controls}}

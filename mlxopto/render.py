@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mlxopto import audio
+from mlxopto.background import ahead
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
 from mlxopto.errors import RequestError
@@ -124,7 +125,7 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
     with audio.replacing(target) as temporary:
         writer = audio.Writer(temporary, header.sample_rate, header.channels, header.samples, subtype)
         try:
-            for dry, wet, gain in _blocks(header, stream, compressor.sample_rate):
+            for dry, wet, gain in ahead(_blocks(header, stream, compressor.sample_rate)):
                 meters.add(dry, wet, gain)
                 writer.write(wet)
                 progress(meters.heard / header.samples)

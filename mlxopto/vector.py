@@ -105,7 +105,9 @@ def _call(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM intrinsic of one float type."""
     kind = values[0].type
     name = f"llvm.{name}.{'v16f32' if kind == _FLOATS else 'f32'}"
-    function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(values)), name)
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(kind, [kind] * len(values)), name
+    )
     return builder.call(function, values)
 
 
@@ -249,5 +251,10 @@ def _overload_operator(symbol: Any, function: Any) -> None:
         return (lambda a, b: function(a, b)) if Vector in (a, b) else None
 
 
-for _symbol, _function in ((operator.add, _add), (operator.sub, _subtract), (operator.mul, _multiply), (operator.truediv, _divide)):
+for _symbol, _function in (
+    (operator.add, _add),
+    (operator.sub, _subtract),
+    (operator.mul, _multiply),
+    (operator.truediv, _divide),
+):
     _overload_operator(_symbol, _function)

@@ -15,15 +15,32 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from numba.extending import register_jitable
 
 from mlxopto.models.opto import MAX_LOG_GAIN
 from mlxopto.native import KERNEL, exp, exp2m1, log, sigmoid, softplus, tanh
 from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
-from mlxopto.vector import LANES, fma, keep_between, largest_lane, load, load_one, magnitude, maximum, root, splat, store, sum_lanes
+from mlxopto.vector import (
+    LANES,
+    fma,
+    keep_between,
+    largest_lane,
+    load,
+    load_one,
+    magnitude,
+    maximum,
+    root,
+    splat,
+    store,
+    sum_lanes,
+)
 
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
 FEATURES = 4
-FAINTEST, LOUDEST = np.float32(1e-15), np.float32(1e12)  # samples outside, and what is not a number, are heard and played as silence
+FAINTEST, LOUDEST = (
+    np.float32(1e-15),
+    np.float32(1e12),
+)  # samples outside, and what is not a number, are heard and played as silence
 OFF, MAX, MEAN = range(3)
 MIXES = 2  # wet and dry level, which glide as the knobs do
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
@@ -88,7 +105,7 @@ class Channel(NamedTuple):
 ENDS = 2 * LANES  # numbers in a row of `ends`; FRAMES + 2 are used
 
 
-@numba.njit
+@register_jitable
 def voice_at(plan, at):
     """The parts of the voice that begins at `at`."""
     controls = plan.knobs + MIXES
@@ -108,17 +125,34 @@ def voice_at(plan, at):
     sounding = bent + FRAMES * plan.lanes
     end = sounding + 4 * sounding_size(plan)
     return Voice(
-        at, at + 1, at + 2, position, target, window, key, scans, modulations, ends, condition, features, h, wide, steps, bent, sounding, end
+        at,
+        at + 1,
+        at + 2,
+        position,
+        target,
+        window,
+        key,
+        scans,
+        modulations,
+        ends,
+        condition,
+        features,
+        h,
+        wide,
+        steps,
+        bent,
+        sounding,
+        end,
     )
 
 
-@numba.njit
+@register_jitable
 def sounding_size(plan):
     """Numbers in a row of `sounding`: a margin at either side of the hops."""
     return LANES + FRAMES * plan.hop + plan.hop_lanes + LANES
 
 
-@numba.njit
+@register_jitable
 def channel_at(plan, at):
     """The parts of the channel that begins at `at`."""
     return Channel(at, at + LANES, at + 2 * LANES, at + 3 * LANES)
@@ -229,7 +263,9 @@ def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
     for f in range(frames):
         for o in range(0, lanes, LANES):
             mod = modulations + f * mod_step + o
-            store(state, v.bent + f * lanes + o, (load(state, v.h + f * lanes + o) + load(state, mod)) * load(state, mod + lanes))
+            store(
+                state, v.bent + f * lanes + o, (load(state, v.h + f * lanes + o) + load(state, mod)) * load(state, mod + lanes)
+            )
     at = _dense(weights, at, state, v.bent, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
     for f in range(frames):
         for o in range(0, lanes, LANES):

@@ -21,8 +21,8 @@ class NativeEngine:
     """A network as native code for a number of channels, at rest.
 
     Args:
-        link: off, a gain for each channel; max or mean, one for all. sample_rate: Hz; other rates than the network's own change its frames and
-            filters, see `mlxopto.engine.rate`.
+        link: off, a gain for each channel; max or mean, one for all.
+        sample_rate: Hz; other rates than the network's own change its frames and filters, see `mlxopto.engine.rate`.
     """
 
     def __init__(self, model: Opto, channels: int, link: str, sample_rate: int | None = None):

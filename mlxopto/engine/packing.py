@@ -76,7 +76,7 @@ def _network(model: Opto, lanes: int, stretch: float) -> list[np.ndarray]:
     parts = [*_dense(model.lift, lanes), *_dense(model.gain_computer.gate, 2 * lanes, inputs=lanes, halves=2)]
     for block in model.blocks:
         parts += [*_block(block, lanes, stretch), *_dense(block.film.gate, 2 * lanes, inputs=lanes, halves=2)]
-    bias = float(model.head.bias.item())
+    bias = _array(model.head.bias)[0]
     return [*parts, _padded(_array(model.head.weight)[0], lanes), np.full(LANES, bias)]
 
 
@@ -92,9 +92,9 @@ def _block(block: Block, lanes: int, stretch: float) -> list[np.ndarray]:
     rates = np.full((states, lanes), -1.0)
     rates[:, :width] = -np.exp(_array(s6.a_log)).T
     skip = _padded(_array(s6.skip), lanes)
-    return [
-        *_dense(s6.input, 2 * lanes, inputs=lanes, halves=2), bias, steps.T, rates * stretch * math.log2(math.e), 1 / rates, skip, *_dense(s6.output, lanes, inputs=lanes)
-    ]  # fmt: skip
+    octaves = rates * stretch * math.log2(math.e)
+    steps_in = _dense(s6.input, 2 * lanes, inputs=lanes, halves=2)
+    return [*steps_in, bias, steps.T, octaves, 1 / rates, skip, *_dense(s6.output, lanes, inputs=lanes)]
 
 
 def _knobs(model: Opto, lanes: int, hidden: int) -> list[np.ndarray]:

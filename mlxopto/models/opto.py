@@ -10,7 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlxopto.controls import TIME_UNITS, Panel
-from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, TemporalFiLM
+from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
 SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
@@ -26,7 +26,6 @@ class OptoConfig:
     width: int = 16
     states: int = 8
     blocks: int = 2
-    recurrent: int = 0  # hidden units of the temporal FiLM
     knob_hidden: int = 0  # units of a layer that lets knobs act on one another; needs many training settings
 
 
@@ -65,7 +64,6 @@ class Opto(nn.Module):
         self.lift = Dense(self.front_end.features, width)
         self.gain_computer = GatedFiLM(conditions, width)
         self.blocks = [Block(config) for _ in range(config.blocks)]
-        self.temporal_film = TemporalFiLM(width, conditions, config.recurrent) if config.recurrent else None
         self.head = Dense(width, 1, scale=0.1)
         self.colour = Colour(config.sample_rate)
 
@@ -96,7 +94,6 @@ class Opto(nn.Module):
             "pending": mx.zeros((batch, 0)),
             "levels": self.front_end.initial_state(batch),
             "scans": [block.s6.initial_state(batch) for block in self.blocks],
-            "recurrent": self.temporal_film.initial_state(batch) if self.temporal_film else mx.zeros((batch, 0)),
             "colour": self.colour.initial_state(batch * channels),
         }
         silent, _ = self._frame_gains(mx.zeros((batch, self.config.hop)), controls, state)
@@ -152,14 +149,12 @@ class Opto(nn.Module):
         condition = self._condition(controls)
         levels, level_state = self.front_end(key, state["levels"])
         h = self.gain_computer(self.lift(levels), condition)
-        scans, recurrent = [], state["recurrent"]
-        for index, (block, scan_state) in enumerate(zip(self.blocks, state["scans"], strict=True)):
+        scans = []
+        for block, scan_state in zip(self.blocks, state["scans"], strict=True):
             h, scan_state = block(h, condition, scan_state)
             scans.append(scan_state)
-            if index == 0 and self.temporal_film:
-                h, recurrent = self.temporal_film(h, condition, recurrent)
         log_gain = MAX_LOG_GAIN * mx.tanh(self.head(h)[..., 0] * (1 / MAX_LOG_GAIN))
-        return mx.exp(log_gain), {"levels": level_state, "scans": scans, "recurrent": recurrent}
+        return mx.exp(log_gain), {"levels": level_state, "scans": scans}
 
     def _condition(self, controls: mx.array) -> mx.array:
         """(batch, knobs) to (batch, conditions): the knobs themselves, then what the hidden layer makes of them."""

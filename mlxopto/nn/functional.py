@@ -11,7 +11,8 @@ import numba
 import numpy as np
 
 from mlxopto import native
-from mlxopto.native import KERNEL, expm1, fma, over_ranges, sigmoid, to_numpy
+from mlxopto.native import KERNEL, expm1, over_ranges, sigmoid, to_numpy
+from mlxopto.vector import fma
 
 
 def dense(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:

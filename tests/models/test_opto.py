@@ -19,7 +19,7 @@ def controls(batch: int = 1) -> mx.array:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.integers(1, 70), st.integers(1, 1500)), min_size=1, max_size=8), st.sampled_from(HOPS))
 def test_any_way_of_cutting_the_input_gives_the_same_output(pieces, hop):
-    model = untrained(hop=hop, recurrent=3).model
+    model = untrained(hop=hop).model
     x = 0.5 * mx.random.normal((2, sum(pieces)))
     whole, _ = model(x, controls(2))
     parts, state, at = [], None, 0
@@ -96,7 +96,7 @@ def test_a_batch_item_does_not_hear_its_neighbours():
 
 def test_the_native_path_agrees_with_mlx_operations_and_the_reference_scan():
     """float64 takes plain MLX operations and the reference recurrence throughout: an independent path through the network."""
-    compressor = untrained(recurrent=3)
+    compressor = untrained()
     x = 0.5 * mx.random.normal((2, 800))
     native, _ = compressor.model(x, controls(2))
     exact = build("opto", compressor.card.config)

@@ -14,7 +14,8 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.native import KERNEL, expm1, fma, over_ranges, to_numpy
+from mlxopto.native import KERNEL, expm1, over_ranges, to_numpy
+from mlxopto.vector import fma
 
 TILE = 32
 
