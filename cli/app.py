@@ -12,7 +12,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, WorkError
 
-from . import models, render, train
+from . import devices, live, models, render, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -37,8 +37,8 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for name, command in (("render", render.render), ("train", train.train), ("models", models.models)):
-    app.command(name)(_interruptible(command))
+for command in (render.render, live.live, devices.devices, train.train, models.models):
+    app.command(command.__name__)(_interruptible(command))
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+PATIENCE_S = 3.0
 LONG_S = 30.0  # files longer than this get a progress bar
+
+
+@contextmanager
+def patience(message: str) -> Iterator[None]:
+    """Says why it takes long, if it does."""
+    timer = threading.Timer(PATIENCE_S, lambda: console.print(message))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

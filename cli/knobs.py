@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlxopto.controls import Panel, Setting
 from mlxopto.errors import RequestError
 
+if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
+    from mlxopto.compressor import Mix as Mixed
+    from mlxopto.presets import Preset
+
+DEFAULT_MODEL = "cl1b"
+Model = Annotated[str | None, typer.Option(help="A shipped model's name, a weights file or a run folder. [default: cl1b]")]
+PresetFile = Annotated[
+    Path | None, typer.Option("--preset", help="TOML file with a model and its settings; other options change it.")
+]
+Link = Annotated[
+    str | None,
+    typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]"),
+]
+Mix = Annotated[float | None, typer.Option(help="0 dry to 1 wet. [default: 1]")]
+Makeup = Annotated[str | None, typer.Option(help="Gain of the wet signal in dB. [default: 0]")]
 Attack = Annotated[str | None, typer.Option(help="3ms, 0.5s, or a position such as fast, medium, slow.")]
 Release = Annotated[str | None, typer.Option(help="80ms, 2s, or a position such as fast, medium, slow.")]
 Threshold = Annotated[str | None, typer.Option(help="-20dBu, in the panel's unit.")]
@@ -37,6 +53,30 @@ def gather(options: dict[str, str | None], sets: list[str] | None) -> dict[str, 
             raise RequestError(f"{name} is given twice: {given[name]} and {text}")
         given[name] = text
     return given
+
+
+def load_preset(path: Path | None) -> Preset | None:
+    """The preset of `--preset`, if there is one."""
+    from mlxopto import presets
+
+    return None if path is None else presets.load(path)
+
+
+def mixed(preset: Preset | None, mix: float | None, makeup: str | None) -> Mixed:
+    """Mix and make-up: as given, otherwise the preset's, otherwise fully wet."""
+    from mlxopto.compressor import FULLY_WET
+    from mlxopto.compressor import Mix as Mixed
+
+    base = Mixed(preset.mix, preset.makeup_db) if preset else FULLY_WET
+    return Mixed(base.mix if mix is None else mix, base.makeup_db if makeup is None else _decibels(makeup))
+
+
+def _decibels(text: str) -> float:
+    number = text.strip().lower().removesuffix("db").strip()
+    try:
+        return float(number)
+    except ValueError:
+        raise RequestError(f"makeup must be -60 to 60 dB, got {text!r}") from None
 
 
 def outside(panel: Panel, setting: Setting) -> list[str]:

@@ -15,7 +15,7 @@ import typer
 from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
-from .display import console, share_done
+from .display import console, patience, share_done
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
@@ -27,7 +27,8 @@ def render(
         list[Path] | None, typer.Argument(metavar="INPUT...", help="Sound files, or folders of them.", show_default=False)
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; a folder for several inputs.")] = None,
-    model: Annotated[str, typer.Option(help="A shipped model's name, a weights file or a run folder.")] = "cl1b",
+    model: knobs.Model = None,
+    preset: knobs.PresetFile = None,
     attack: knobs.Attack = None,
     release: knobs.Release = None,
     threshold: knobs.Threshold = None,
@@ -36,12 +37,9 @@ def render(
     mode: knobs.Mode = None,
     sets: knobs.Set = None,
     extrapolate: knobs.Extrapolate = False,
-    link: Annotated[
-        str | None,
-        typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]"),
-    ] = None,
-    mix: Annotated[float, typer.Option(help="0 dry to 1 wet.")] = 1.0,
-    makeup: Annotated[str, typer.Option(help="Gain of the wet signal in dB.")] = "0",
+    link: knobs.Link = None,
+    mix: knobs.Mix = None,
+    makeup: knobs.Makeup = None,
     engine: Annotated[str, typer.Option(help="cpu, gpu (through MLX), or auto, which is cpu.")] = "auto",
     subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]")] = None,
     clip: Annotated[bool, typer.Option("--clip", help="Let integer output clip instead of refusing it.")] = False,
@@ -68,12 +66,14 @@ def render(
         "mode": mode,
     }
     given = knobs.gather(controls, sets)
-    compressor = compressors.load(model)
-    setting = compressor.panel.setting(given, extrapolate=extrapolate)
+    base = knobs.load_preset(preset)
+    compressor = compressors.load(model or (base.model if base else knobs.DEFAULT_MODEL))
+    setting = compressor.panel.setting({**(base.controls if base else {}), **given}, extrapolate=extrapolate)
     for warning in knobs.outside(compressor.panel, setting):
         console.print(f"warning: {warning}")
-    mixed = compressors.Mix(mix, _decibels(makeup))
-    compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
+    mixed = knobs.mixed(base, mix, makeup)
+    with patience("compiling the engine for this machine; this happens once, for about half a minute"):
+        compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
     options = RenderOptions(setting, link, mixed, engine, subtype, clip, force)
     if demo:
         if inputs:
@@ -221,11 +221,3 @@ def _json(report: FileReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "real_time_factor": round(report.real_time_factor, 1),
     }
-
-
-def _decibels(text: str) -> float:
-    number = text.strip().lower().removesuffix("db").strip()
-    try:
-        return float(number)
-    except ValueError:
-        raise RequestError(f"makeup must be -60 to 60 dB, got {text!r}") from None

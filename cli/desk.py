@@ -1,0 +1,111 @@
+"""The controls of a live session as a desk: what is selected, how keys and MIDI move it, and the A and B settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlxopto import presets
+from mlxopto.compressor import Mix
+from mlxopto.controls import Control, Panel, Setting
+from mlxopto.errors import MlxoptoError
+from mlxopto.live.session import Session
+
+MIX = Control("mix", "%", 0, 100, default=100)
+MAKEUP = Control("makeup", "dB", -24, 24, default=0)
+COARSE, FINE = 0.1, 0.01  # of a knob's travel from -1 to 1
+HELP = "up/down or 1-9 select   left/right turn   , . fine   p position   b bypass   a A/B   m MIDI learn   r reset   s save   q quit"
+
+
+class Desk:
+    """Everything that a key can change.
+
+    Args:
+        model: as a preset names it. save_to: the preset file that the key s writes.
+        midi: controller number by control.
+    """
+
+    def __init__(self, session: Session, model: str, save_to: Path, midi: Mapping[str, int]):
+        self.session, self.panel = session, Panel((*session.compressor.panel.controls, MIX, MAKEUP))
+        self.values: Setting = {**session.setting, "mix": 100 * session.mix.mix, "makeup": session.mix.makeup_db}
+        self.other = dict(self.values)
+        self.slot, self.selected, self.learning = "A", 0, False
+        self.midi, self.message = dict(midi), ""
+        self._model, self._save_to = model, save_to
+
+    @property
+    def control(self) -> Control:
+        """The selected one."""
+        return self.panel.controls[self.selected]
+
+    def press(self, key: str) -> bool:
+        """A key by name; False when the session shall end."""
+        self.message = ""
+        count = len(self.panel.controls)
+        if key.isdigit() and 1 <= int(key) <= count:
+            self.selected = int(key) - 1
+        elif key in ("up", "down"):
+            self.selected = (self.selected + (1 if key == "down" else -1)) % count
+        elif key in _TURNS:
+            self.turn(self.control, self.control.normalise(self.values[self.control.name]) + _TURNS[key])
+        elif key == "p":
+            self._next_position()
+        elif key == "b":
+            self.session.bypass(not self.session.bypassed)
+        elif key == "a":
+            self.values, self.other = self.other, self.values
+            self.slot = "B" if self.slot == "A" else "A"
+            self._send()
+        elif key == "m":
+            self.learning = not self.learning
+            self.message = f"move a MIDI controller for {self.control.name}" if self.learning else ""
+        elif key == "s":
+            self._save()
+        return key != "q"
+
+    def turn(self, control: Control, position: float) -> None:
+        """A knob to a place on its travel, -1 to 1; switches step to the next place that they have."""
+        before = self.values[control.name]
+        value = control.denormalise(min(max(position, -1.0), 1.0))
+        if control.taper == "steps" and value == before and position != control.normalise(before):
+            step = 1 if position > control.normalise(before) else -1
+            value = min(max(before + step, control.low), control.high)
+        self.values[control.name] = value
+        self._send()
+
+    def hear_midi(self, changes: list[tuple[int, int]]) -> None:
+        """Control changes: learnt for the selected control if that was asked for, then followed."""
+        for number, value in changes:
+            if self.learning:
+                self.midi = {name: other for name, other in self.midi.items() if other != number}
+                self.midi[self.control.name] = number
+                self.learning, self.message = False, f"{self.control.name} follows MIDI controller {number}"
+            for name, mapped in self.midi.items():
+                if mapped == number:
+                    self.turn(self.panel[name], value / 63.5 - 1)
+
+    def _next_position(self) -> None:
+        control = self.control
+        places = sorted(set(control.positions.values()))
+        if not places:
+            self.message = f"{control.name} has no named positions"
+            return
+        after = [place for place in places if place > self.values[control.name]]
+        self.values[control.name] = after[0] if after else places[0]
+        self._send()
+
+    def _send(self) -> None:
+        knobs = {name: value for name, value in self.values.items() if name not in ("mix", "makeup")}
+        self.session.set(knobs, Mix(self.values["mix"] / 100, self.values["makeup"]))
+
+    def _save(self) -> None:
+        controls = {c.name: c.format(self.values[c.name]) for c in self.session.compressor.panel.controls}
+        preset = presets.Preset(self._model, controls, self.values["mix"] / 100, self.values["makeup"], self.midi)
+        try:
+            presets.save(self._save_to, preset, force=True)
+            self.message = f"saved {self._save_to}"
+        except MlxoptoError as error:
+            self.message = str(error)
+
+
+_TURNS = {"left": -COARSE, "right": COARSE, ",": -FINE, ".": FINE}

@@ -1,0 +1,48 @@
+"""Keys from the terminal, one at a time, without waiting for Enter."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+
+
+@contextmanager
+def keyboard() -> Iterator[bool]:
+    """Hands keys over as they are pressed while the block runs; False where standard input is no terminal."""
+    if not sys.stdin.isatty():
+        yield False
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield True
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def pressed(seconds: float) -> list[str]:
+    """Names of the keys pressed within so many seconds: characters, or up, down, left, right."""
+    descriptor = sys.stdin.fileno()
+    if not select.select([descriptor], [], [], seconds)[0]:
+        return []
+    return parse(os.read(descriptor, 256).decode(errors="ignore"))
+
+
+def parse(text: str) -> list[str]:
+    """What a terminal sends, as names of keys."""
+    keys, at = [], 0
+    while at < len(text):
+        if text[at] == "\x1b" and text[at + 1 : at + 2] in ("[", "O"):
+            keys += [_ARROWS[text[at + 2]]] if text[at + 2 : at + 3] in _ARROWS else []
+            at += 3
+        else:
+            keys += [text[at].lower()] if text[at].isprintable() else []
+            at += 1
+    return keys

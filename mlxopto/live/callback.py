@@ -1,0 +1,183 @@
+"""The audio callback: native code that PortAudio calls on its own thread. Python, its lock and its garbage collector are not in it."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import carray, cfunc, types
+from numba.extending import register_jitable
+
+from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process
+from mlxopto.live.lockfree import SIZE, SLOTS, floats_at, ints_at, pull, push, take
+from mlxopto.vector import keep_between, magnitude, maximum, minimum
+
+CHUNK = 1024  # samples handled at once; longer blocks are cut
+# addresses of: the plan, weights and state of the engine with their sizes; settings; counters; the histogram of load; rings or 0
+PLAN, WEIGHTS, WEIGHTS_SIZE, STATE, STATE_SIZE, SETTINGS, COUNTERS, HISTOGRAM, METERS, RECORD, PLAY, CHANGES, SCRATCH = range(
+    13
+)
+KEYS, RATE, CLOCK = range(
+    13, 16
+)  # side-chain channels after the audio ones; Hz; the system's number of the clock to measure load by
+TABLE_SIZE = 16
+# counters: samples so far, samples after which the stream ends, calls, calls longer than their block, and what PortAudio reported
+POSITION, LIMIT, CALLS, LATE, INPUT_UNDERFLOW, INPUT_OVERFLOW, OUTPUT_UNDERFLOW, OUTPUT_OVERFLOW = range(8)
+NOT_NUMBERS, UNRECORDED, UNPLAYED, SLOWEST_NS, BLOCK = range(
+    8, 13
+)  # samples; samples; samples; ns in a call; samples in the last call
+COUNTERS_SIZE = 13
+BINS_A_DECADE, DECADES, LEAST_LOAD = 100, 6, 1e-5  # of the histogram
+METER_FIELDS = 2  # of a row of meters: samples, lowest gain; then peaks in, peaks out, a channel each
+SIGNATURE = types.int32(
+    types.CPointer(types.float32), types.CPointer(types.float32), types.uint64, types.CPointer(types.float64), types.uint64,
+    types.CPointer(types.int64),
+)  # fmt: skip
+CONTINUE, COMPLETE = 0, 1
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.CPointer(types.int64)))
+
+
+@register_jitable
+def scratch_size(channels: int, keys: int, voices: int) -> int:
+    """Floats of scratch that the callback needs: input, key, output, gain, a recorded row each, and a row of meters."""
+    return CHUNK * (channels + keys + channels + voices + 2 * channels) + METER_FIELDS + 2 * channels
+
+
+@numba.njit(error_model="numpy")
+def _now(clock, place):
+    """Nanoseconds by a clock of the system; `place` is an array of two words for the answer."""
+    _clock_gettime(np.int32(clock), place.ctypes)
+    return place[0] * 1000000000 + place[1]
+
+
+@numba.njit(error_model="numpy")
+def _plan(table):
+    p = carray(ints_at(table[PLAN]), 19)
+    return Plan(
+        p[0],
+        p[1],
+        p[2],
+        p[3],
+        p[4],
+        p[5],
+        p[6],
+        p[7],
+        p[8],
+        p[9],
+        p[10],
+        p[11],
+        p[12],
+        p[13],
+        p[14],
+        p[15],
+        p[16],
+        p[17],
+        p[18],
+    )
+
+
+@numba.njit(error_model="numpy")
+def _turn_knobs(table, plan, state, position):
+    """Aims at the latest settings if there are new ones, and notes when: the sample, and the number that came with the settings."""
+    settings = carray(ints_at(table[SETTINGS]), 5)
+    slot = take(settings)
+    if slot < 0:
+        return
+    size = settings[SIZE]
+    values = carray(floats_at(settings[SLOTS]), (3, size))[slot]
+    for voice in range(plan.voices):
+        aim(plan, state, values, voice)
+    note = carray(floats_at(table[SCRATCH]), (1, 3))
+    note[0, 0], note[0, 1], note[0, 2] = np.float32(position >> 20), np.float32(position & 0xFFFFF), values[plan.knobs + MIXES]
+    push(carray(ints_at(table[CHANGES]), 19), note)
+
+
+@numba.njit(error_model="numpy")
+def _chunk(table, counters, plan, weights, state, heard, played, at, count, meter):
+    """`count` samples from `at` on: input, engine, output, recording, meters."""
+    channels, keys = plan.channels, table[KEYS]
+    scratch = table[SCRATCH]
+    x = carray(floats_at(scratch), (count, channels))
+    key = carray(floats_at(scratch + 4 * CHUNK * channels), (count, keys))
+    y = carray(floats_at(scratch + 4 * CHUNK * (channels + keys)), (count, channels))
+    gain = carray(floats_at(scratch + 4 * CHUNK * (2 * channels + keys)), (count, plan.voices))
+    both = carray(floats_at(scratch + 4 * CHUNK * (2 * channels + keys + plan.voices)), (count, 2 * channels))
+    if table[PLAY]:
+        got = pull(carray(ints_at(table[PLAY]), 19), x)
+        counters[UNPLAYED] += count - got
+        for t in range(got, count):
+            for c in range(channels):
+                x[t, c] = np.float32(0.0)
+    else:
+        for t in range(count):
+            for c in range(channels):
+                x[t, c] = heard[at + t, c]
+            for c in range(keys):
+                key[t, c] = heard[at + t, channels + c]
+    for t in range(count):
+        for c in range(channels):
+            if not magnitude(x[t, c]) <= LOUDEST:
+                counters[NOT_NUMBERS] += 1
+            x[t, c] = keep_between(x[t, c], FAINTEST, LOUDEST)
+            meter[0, METER_FIELDS + c] = maximum(magnitude(x[t, c]), meter[0, METER_FIELDS + c])
+    process(plan, weights, state, x, key if keys else x, y, gain, 0, plan.voices)
+    for t in range(count):
+        for voice in range(plan.voices):
+            meter[0, 1] = minimum(gain[t, voice], meter[0, 1])
+        for c in range(channels):
+            played[at + t, c] = y[t, c]
+            out = METER_FIELDS + channels + c
+            meter[0, out] = maximum(magnitude(y[t, c]), meter[0, out])
+    if table[RECORD]:
+        for t in range(count):
+            for c in range(channels):
+                both[t, c], both[t, channels + c] = x[t, c], y[t, c]
+        counters[UNRECORDED] += count - push(carray(ints_at(table[RECORD]), 19), both)
+
+
+@numba.njit(error_model="numpy")
+def _account(table, counters, flags, frames, spent):
+    """What happened in a call, for the summary and the dashboard."""
+    for bit in range(4):
+        counters[INPUT_UNDERFLOW + bit] += (flags >> bit) & 1
+    counters[CALLS] += 1
+    counters[BLOCK] = frames
+    if frames:
+        load = spent * 1e-9 * table[RATE] / frames
+        counters[LATE] += load > 1
+        counters[SLOWEST_NS] = max(counters[SLOWEST_NS], spent)
+        place = int(BINS_A_DECADE * np.log10(max(load, LEAST_LOAD) / LEAST_LOAD))
+        carray(ints_at(table[HISTOGRAM]), BINS_A_DECADE * DECADES)[min(place, BINS_A_DECADE * DECADES - 1)] += 1
+
+
+@cfunc(SIGNATURE, nopython=True, cache=True, error_model="numpy")
+def callback(heard_at, played_at, frames_, _time_info, flags, table_at):
+    """PortAudio's callback: `frames_` samples in and out, interleaved; the table is the user data."""
+    table = carray(table_at, TABLE_SIZE)
+    counters = carray(ints_at(table[COUNTERS]), COUNTERS_SIZE + 2)
+    place = counters[COUNTERS_SIZE:]
+    began = _now(table[CLOCK], place)
+    plan, frames = _plan(table), np.int64(frames_)
+    weights = carray(floats_at(table[WEIGHTS]), table[WEIGHTS_SIZE])
+    state = carray(floats_at(table[STATE]), table[STATE_SIZE])
+    heard = carray(heard_at, (frames, plan.channels + table[KEYS]))
+    played = carray(played_at, (frames, plan.channels))
+    _turn_knobs(table, plan, state, counters[POSITION])
+    wanted = min(frames, counters[LIMIT] - counters[POSITION])
+    channels = plan.channels
+    meters = table[SCRATCH] + 4 * (scratch_size(channels, table[KEYS], plan.voices) - METER_FIELDS - 2 * channels)
+    meter = carray(floats_at(meters), (1, METER_FIELDS + 2 * channels))
+    for i in range(METER_FIELDS + 2 * channels):
+        meter[0, i] = np.float32(0.0)
+    meter[0, 0], meter[0, 1] = np.float32(wanted), np.float32(1e6)
+    at = 0
+    while at < wanted:
+        count = min(CHUNK, wanted - at)
+        _chunk(table, counters, plan, weights, state, heard, played, at, count, meter)
+        at += count
+    for t in range(wanted, frames):
+        for c in range(channels):
+            played[t, c] = np.float32(0.0)
+    counters[POSITION] += wanted
+    push(carray(ints_at(table[METERS]), 19), meter)
+    _account(table, counters, np.int64(flags), frames, _now(table[CLOCK], place) - began)
+    return COMPLETE if counters[POSITION] >= counters[LIMIT] else CONTINUE

@@ -1,0 +1,322 @@
+"""A live session: the stream that PortAudio runs, and what Python sees and steers of it."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlxopto.compressor import FULLY_WET, Compressor, Mix
+from mlxopto.controls import Setting
+from mlxopto.engine import NativeEngine
+from mlxopto.errors import RequestError, WorkError
+from mlxopto.live import callback as native
+from mlxopto.live.lockfree import Ring, TripleBuffer
+from mlxopto.live.ports import find, portaudio, ports
+from mlxopto.live.recorder import Player, Recorder
+
+_METER_ROWS = 8192
+_CHANGES = 4096
+_FOREVER = 1 << 62
+_STALLED_S = 1.0  # a stream whose callback is not called for so long has lost its device
+_STOP_S = 0.7  # how long PortAudio may take to stop
+_MICROPHONE = "allow the microphone for your terminal in System Settings, Privacy & Security, Microphone"
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What a session is asked for.
+
+    Args:
+        input, output: a device's index or a part of its name; the default devices without.
+        channels: in and out; 2, or what the devices have, when not given. sidechain_channels: further inputs, which the detectors hear.
+        rate: Hz, the output device's own when not given. block: samples, 0 for the device's own. latency: low, high or seconds.
+        duration: seconds until the session ends by itself. play: a file as the input.
+        record: a sound file for the dry channels, then the wet ones. force: replace it if it exists.
+    """
+
+    input: str | None = None
+    output: str | None = None
+    channels: int | None = None
+    sidechain_channels: int = 0
+    rate: int | None = None
+    block: int = 0
+    latency: str | float = "low"
+    link: str | None = None
+    duration: float | None = None
+    record: Path | None = None
+    play: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The session now. Peaks (linear, a channel each) and the deepest gain (dB) are those since the snapshot before."""
+
+    seconds: float
+    peaks_in: np.ndarray
+    peaks_out: np.ndarray
+    gain_db: float | None  # None where no audio came
+    load_median: float
+    load_max: float
+    late: int
+    xruns: dict[str, int]
+    block: int
+    not_numbers: int
+
+
+class DeviceLostError(WorkError):
+    """The device went away while the stream ran."""
+
+
+class Session:
+    """A duplex stream through a compressor, open but not yet running; use in a `with` block.
+
+    Raises:
+        RequestError: devices, channels or a rate that cannot be had, files that cannot be used.
+        WorkError: no PortAudio, or the system refuses the stream.
+    """
+
+    def __init__(self, compressor: Compressor, options: LiveOptions, setting: Setting, mix: Mix = FULLY_WET):
+        self.compressor, self.options, self.setting, self.mix = compressor, options, setting, mix
+        self.bypassed = False
+        self._sd = portaudio()
+        available = ports()
+        self.output = find(available, options.output, "output")
+        self.input = None if options.play else find(available, options.input, "input")
+        self.player = Player(options.play) if options.play else None
+        self.channels = self._channels()
+        self.sample_rate = self._sample_rate()
+        self.link = options.link or ("off" if self.channels == 1 else "max")
+        engine = NativeEngine(compressor.model, self.channels, self.link, self.sample_rate)
+        self._engine = engine
+        self.recorder = Recorder(options.record, self.sample_rate, 2 * self.channels, options.force) if options.record else None
+        self._serial = 0
+        self._settings = TripleBuffer(len(compressor.panel.controls) + 3)
+        self._meters = Ring(_METER_ROWS, native.METER_FIELDS + 2 * self.channels)
+        self._changes = Ring(_CHANGES, 3)
+        self._counters = np.zeros(native.COUNTERS_SIZE + 2, np.int64)
+        self._counters[native.LIMIT] = self._limit()
+        self._histogram = np.zeros(native.BINS_A_DECADE * native.DECADES, np.int64)
+        self._table = self._tables()
+        self._lost = False
+        engine.aim(compressor.panel.normalise(setting), *mix.levels)
+        engine.reset()
+        self._stream = self._open()
+        latency = self._stream.latency
+        # from input to output, as PortAudio reports it; the engine adds none
+        self.latency_samples = round(sum(latency if isinstance(latency, tuple) else (latency,)) * self.sample_rate)
+
+    def __enter__(self) -> Session:
+        for helper in (self.recorder, self.player):
+            if helper:
+                helper.start()
+        self._last_call = (0, time.monotonic())
+        try:
+            self._stream.start()
+        except self._sd.PortAudioError as error:
+            self.__exit__()
+            raise WorkError(f"the audio stream does not start: {_reason(error)}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stops; a device that is gone is left alone, because PortAudio would wait for it for ever."""
+        if not self._lost and not _within(_STOP_S, lambda: self._stream.close()):
+            self._lost = True
+        if self._lost:
+            atexit.unregister(self._sd._exit_handler)
+        for helper in (self.player, self.recorder):
+            if helper:
+                helper.close()
+
+    def running(self) -> bool:
+        """Whether the stream still runs; False when it has come to its end.
+
+        Raises:
+            DeviceLostError: the device went away.
+        """
+        calls, position = (int(self._counters[k]) for k in (native.CALLS, native.POSITION))
+        if position >= self._counters[native.LIMIT]:
+            return False
+        now = time.monotonic()
+        if calls != self._last_call[0]:
+            self._last_call = (calls, now)
+        if not self._stream.active or now - self._last_call[1] > _STALLED_S:
+            self._lost = True
+            raise DeviceLostError(f"the audio device {self.output.name} went away after {self.seconds:.1f} s")
+        return True
+
+    def set(self, setting: Setting, mix: Mix | None = None) -> None:
+        """Sends all controls on their way, without waiting; they glide as `NativeEngine.aim` says."""
+        self.setting, self.mix = setting, mix or self.mix
+        self._send()
+
+    def bypass(self, on: bool) -> None:
+        """Fades to the dry signal, or back, within 20 ms."""
+        self.bypassed = on
+        self._send()
+
+    def _send(self) -> None:
+        self._serial += 1
+        levels = (0.0, 1.0) if self.bypassed else self.mix.levels
+        knobs = self.compressor.panel.normalise(self.setting)
+        self._settings.put(np.array([*knobs, *levels, self._serial], np.float32))
+
+    @property
+    def seconds(self) -> float:
+        """Of audio so far."""
+        return float(self._counters[native.POSITION]) / self.sample_rate
+
+    def snapshot(self) -> Snapshot:
+        """Meters and counters; call from one thread."""
+        rows = self._meters.pull(_METER_ROWS)
+        rows = rows[rows[:, 0] > 0]
+        peaks = rows[:, native.METER_FIELDS :].max(axis=0) if len(rows) else np.zeros(2 * self.channels, np.float32)
+        load = self._load()
+        return Snapshot(
+            seconds=self.seconds,
+            peaks_in=peaks[: self.channels],
+            peaks_out=peaks[self.channels :],
+            gain_db=float(20 * np.log10(rows[:, 1].min())) if len(rows) else None,
+            load_median=load["median"],
+            load_max=load["max"],
+            late=int(self._counters[native.LATE]),
+            xruns=self._xruns(),
+            block=int(self._counters[native.BLOCK]),
+            not_numbers=int(self._counters[native.NOT_NUMBERS]),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What `live --json` prints at the end."""
+        return {
+            "sample_rate": self.sample_rate,
+            "block": int(self._counters[native.BLOCK]),
+            "seconds": round(self.seconds, 3),
+            "callbacks": int(self._counters[native.CALLS]),
+            "late": int(self._counters[native.LATE]),
+            "xruns": self._xruns(),
+            "load": self._load(),
+            "latency_samples": self.latency_samples,
+        }
+
+    def changes(self) -> list[tuple[int, int]]:
+        """(sample, serial number) of settings taken up since the last call of this; the serial counts calls of `set` and `bypass`."""
+        return [(int(high) << 20 | int(low), int(serial)) for high, low, serial in self._changes.pull(_CHANGES)]
+
+    def _xruns(self) -> dict[str, int]:
+        names = ("input_underflow", "input_overflow", "output_underflow", "output_overflow")
+        return {name: int(self._counters[native.INPUT_UNDERFLOW + k]) for k, name in enumerate(names)}
+
+    def _load(self) -> dict[str, float]:
+        """Time in the callback over the time that its block lasts: from a histogram with bins 2 % wide, the maximum exact to a bin."""
+        counts = np.cumsum(self._histogram)
+        if not counts[-1]:
+            return {"median": 0.0, "p999": 0.0, "max": 0.0}
+        edges = native.LEAST_LOAD * 10 ** ((np.arange(len(counts)) + 0.5) / native.BINS_A_DECADE)
+        return {
+            name: float(f"{edges[np.searchsorted(counts, share * counts[-1])]:.3g}")
+            for name, share in (("median", 0.5), ("p999", 0.999), ("max", 1.0))
+        }
+
+    def _channels(self) -> int:
+        if self.player:
+            channels = self.player.header.channels
+            if self.options.channels not in (None, channels):
+                raise RequestError(f"--channels must be {channels}, as {self.options.play} has, got {self.options.channels}")
+            if self.options.sidechain_channels:
+                raise RequestError("--sidechain-channels needs an input device; leave --play out")
+            return channels
+        assert self.input
+        channels = self.options.channels or min(2, self.input.inputs, self.output.outputs)
+        wanted = channels + self.options.sidechain_channels
+        if channels < 1 or wanted > self.input.inputs:
+            raise RequestError(f"{self.input.name} has {self.input.inputs} input channels, {wanted} are asked for")
+        if channels > self.output.outputs:
+            raise RequestError(f"{self.output.name} has {self.output.outputs} output channels, {channels} are asked for")
+        return channels
+
+    def _sample_rate(self) -> int:
+        rate = self.options.rate or (self.player.header.sample_rate if self.player else round(self.output.default_rate))
+        if self.player and rate != self.player.header.sample_rate:
+            raise RequestError(f"--rate must be {self.player.header.sample_rate}, the rate of {self.options.play}, got {rate}")
+        keys = self.options.sidechain_channels
+        try:
+            self._sd.check_output_settings(self.output.index, self.channels, "float32", samplerate=rate)
+            if self.input:
+                self._sd.check_input_settings(self.input.index, self.channels + keys, "float32", samplerate=rate)
+        except self._sd.PortAudioError as error:
+            raise RequestError(f"{self.output.name} does not run at {rate} Hz with these channels: {_reason(error)}") from error
+        return rate
+
+    def _limit(self) -> int:
+        lengths = [_FOREVER]
+        if self.options.duration is not None:
+            lengths.append(round(self.options.duration * self.sample_rate))
+        if self.player:
+            lengths.append(self.player.header.samples)
+        return min(lengths)
+
+    def _tables(self) -> np.ndarray:
+        """The user data of the callback; everything in it is kept alive by this object."""
+        engine, keys = self._engine, self.options.sidechain_channels
+        self._plan = np.array(engine.plan, np.int64)
+        self._scratch = np.zeros(native.scratch_size(self.channels, keys, engine.plan.voices), np.float32)
+        table = np.zeros(native.TABLE_SIZE, np.int64)
+        for place, array in (
+            (native.PLAN, self._plan),
+            (native.WEIGHTS, engine.weights),
+            (native.STATE, engine.state),
+            (native.SETTINGS, self._settings.words),
+            (native.COUNTERS, self._counters),
+            (native.HISTOGRAM, self._histogram),
+            (native.METERS, self._meters.words),
+            (native.CHANGES, self._changes.words),
+            (native.SCRATCH, self._scratch),
+        ):
+            table[place] = array.ctypes.data
+        table[native.RECORD] = self.recorder.ring.words.ctypes.data if self.recorder else 0
+        table[native.PLAY] = self.player.ring.words.ctypes.data if self.player else 0
+        table[native.WEIGHTS_SIZE], table[native.STATE_SIZE] = engine.weights.size, engine.state.size
+        table[native.KEYS], table[native.RATE] = keys, self.sample_rate
+        table[native.CLOCK] = time.CLOCK_MONOTONIC
+        return table
+
+    def _open(self) -> Any:
+        ffi = self._sd._ffi
+        keys = self.options.sidechain_channels
+        inputs, device = self.channels + keys, (self.input.index if self.input else None, self.output.index)
+        duplex = self.input is not None
+        try:
+            stream = self._sd._StreamBase(
+                "duplex" if duplex else "output",
+                samplerate=self.sample_rate,
+                blocksize=self.options.block,
+                device=device if duplex else device[1],
+                channels=(inputs, self.channels) if duplex else self.channels,
+                dtype="float32",
+                latency=self.options.latency,
+                callback=ffi.cast("PaStreamCallback*", native.callback.address),
+                userdata=ffi.cast("void*", self._table.ctypes.data),
+            )
+        except self._sd.PortAudioError as error:
+            raise WorkError(f"the audio stream cannot be opened: {_reason(error)}") from error
+        return stream
+
+
+def _reason(error: Exception) -> str:
+    text = str(error.args[0] if error.args else error).strip().rstrip(".")
+    return f"{text}; {_MICROPHONE}" if "denied" in text.lower() or "unauthorized" in text.lower() else text
+
+
+def _within(seconds: float, work: Callable[[], object]) -> bool:
+    """Does `work` on a thread; False if it is not done in time, and then goes on without it."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
