@@ -195,9 +195,8 @@ def _slot(desk: Desk) -> str:
 
 def _health(session: Session, snapshot: Snapshot) -> str:
     drops = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in snapshot.xruns.items() if count) or "no drop-outs"
-    record = ""
-    if session.recorder:
-        record = f"   {session.recorder.error or f'recording {session.recorder.samples / session.sample_rate:.0f} s'}"
+    record = f"   recording {session.recorder.samples / session.sample_rate:.0f} s" if session.recorder else ""
+    record += "".join(f"   {complaint}" for complaint in session.complaints())
     odd = f"   {snapshot.not_numbers} input samples were no numbers" if snapshot.not_numbers else ""
     minutes, seconds = divmod(int(snapshot.seconds), 60)
     return (

@@ -14,7 +14,7 @@ from mlxopto.live.session import Session
 MIX = Control("mix", "%", 0, 100, default=100)
 MAKEUP = Control("makeup", "dB", -24, 24, default=0)
 COARSE, FINE = 0.1, 0.01  # of a knob's travel from -1 to 1
-HELP = "up/down or 1-9 select   left/right turn   , . fine   p position   b bypass   a A/B   m MIDI learn   r reset   s save   q quit"
+HELP = "up down 1-9 select  left right turn  , . fine  p position  b bypass  a A/B  m MIDI  r reset  s save  q quit"
 
 
 class Desk:
@@ -66,11 +66,11 @@ class Desk:
     def turn(self, control: Control, position: float) -> None:
         """A knob to a place on its travel, -1 to 1; switches step to the next place that they have."""
         before = self.values[control.name]
-        value = control.denormalise(min(max(position, -1.0), 1.0))
+        value = float(f"{control.denormalise(min(max(position, -1.0), 1.0)):.4g}")
         if control.taper == "steps" and value == before and position != control.normalise(before):
             step = 1 if position > control.normalise(before) else -1
-            value = min(max(before + step, control.low), control.high)
-        self.values[control.name] = value
+            value = before + step
+        self.values[control.name] = min(max(value, control.low), control.high)
         self._send()
 
     def hear_midi(self, changes: list[tuple[int, int]]) -> None:

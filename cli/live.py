@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
 from .display import console, patience
@@ -92,6 +92,8 @@ def live(
             pass  # the way to end a session without a terminal
         finally:
             _end(session, as_json)
+    if session.complaints():
+        raise WorkError("; ".join(session.complaints()))
 
 
 def _run(session: Session, desk: Desk, midi: MidiInput | None) -> None:
@@ -151,9 +153,6 @@ def _line(snapshot: Snapshot) -> str:
 
 def _end(session: Session, as_json: bool) -> None:
     summary = session.summary()
-    for helper in (session.recorder, session.player):
-        if helper and helper.error:
-            console.print(f"warning: {helper.error}")
     if session.recorder and session.recorder.samples:
         seconds = session.recorder.samples / session.sample_rate
         console.print(f"{session.recorder.path}  {seconds:.1f} s, channels 1 to {session.channels} dry, then as many wet")

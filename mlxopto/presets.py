@@ -65,15 +65,20 @@ def save(path: Path, preset: Preset, force: bool = False) -> None:
     """
     audio.check_writable(path, force)
     lines = [
-        f"model = {json.dumps(preset.model, ensure_ascii=False)}",
+        f"model = {_quoted(preset.model)}",
         f"mix = {preset.mix!r}",
         f"makeup_db = {preset.makeup_db!r}",
     ]
-    lines += ["", "[controls]", *(f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in preset.controls.items())]
+    lines += ["", "[controls]", *(f"{name} = {_quoted(text)}" for name, text in preset.controls.items())]
     if preset.midi:
         lines += ["", "[midi]", *(f"{name} = {number}" for name, number in preset.midi.items())]
     with audio.replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: as in JSON, but for the one control character that JSON leaves bare."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _table(path: Path, document: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:

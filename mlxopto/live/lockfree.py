@@ -134,7 +134,9 @@ class Ring:
         self.words[[ROWS, WIDTH, DATA]] = rows, width, self._data.ctypes.data
 
     def push(self, rows: np.ndarray) -> int:
-        """Appends the first rows of (count, width) that find room; returns how many."""
+        """Appends the first rows of (count, width) that find room; returns how many. Raises ValueError for another width."""
+        if rows.shape[1:] != self._data.shape[1:]:
+            raise ValueError(f"this ring takes rows of {self._data.shape[1]} numbers, got the shape {rows.shape}")
         return int(push(self.words, rows))
 
     def pull(self, most: int) -> np.ndarray:

@@ -50,12 +50,13 @@ class Recorder:
         try:
             with audio.replacing(self.path) as temporary:
                 writer = audio.Writer(temporary, *self._format, 0, "FLOAT")
+                self._write(writer)
                 try:
-                    self._write(writer)
-                finally:
                     writer.close()
-                    if not self.samples:
-                        raise WorkError(f"nothing was recorded to {self.path}")
+                except WorkError as error:  # what a full disk has taken stays
+                    self.error = self.error or str(error)
+                if not self.samples:
+                    raise WorkError(f"nothing was recorded to {self.path}")
         except MlxoptoError as error:
             self.error = self.error or str(error)
 

@@ -205,6 +205,20 @@ class Session:
             "latency_samples": self.latency_samples,
         }
 
+    def complaints(self) -> list[str]:
+        """A sentence for each thing beside the stream that went wrong: recording and playing."""
+        unrecorded, unplayed = (int(self._counters[k]) for k in (native.UNRECORDED, native.UNPLAYED))
+        found = []
+        if self.recorder and self.recorder.error:
+            found.append(f"the recording ended after {self.recorder.samples / self.sample_rate:.1f} s: {self.recorder.error}")
+        elif unrecorded:
+            found.append(f"{unrecorded} samples are missing from the recording, because the disk was too slow")
+        if self.player and self.player.error:
+            found.append(self.player.error)
+        elif unplayed:
+            found.append(f"{unplayed} samples of the file came too late and were played as silence")
+        return found
+
     def changes(self) -> list[tuple[int, int]]:
         """(sample, serial number) of settings taken up since the last call of this; the serial counts calls of `set` and `bypass`."""
         return [(int(high) << 20 | int(low), int(serial)) for high, low, serial in self._changes.pull(_CHANGES)]
