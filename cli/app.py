@@ -12,7 +12,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, WorkError
 
-from . import devices, live, models, render, train
+from . import bench, devices, live, models, render, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -37,7 +37,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (render.render, live.live, devices.devices, train.train, models.models):
+for command in (render.render, live.live, devices.devices, train.train, models.models, bench.bench):
     app.command(command.__name__)(_interruptible(command))
 
 

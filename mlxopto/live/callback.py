@@ -12,19 +12,16 @@ from mlxopto.live.lockfree import SIZE, SLOTS, floats_at, ints_at, pull, push, t
 from mlxopto.vector import keep_between, magnitude, maximum, minimum
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
-# addresses of: the plan, weights and state of the engine with their sizes; settings; counters; the histogram of load; rings or 0
-PLAN, WEIGHTS, WEIGHTS_SIZE, STATE, STATE_SIZE, SETTINGS, COUNTERS, HISTOGRAM, METERS, RECORD, PLAY, CHANGES, SCRATCH = range(
-    13
-)
-KEYS, RATE, CLOCK = range(
-    13, 16
-)  # side-chain channels after the audio ones; Hz; the system's number of the clock to measure load by
+# the table, addresses first: plan, weights and state of the engine; settings; counters; the histogram of load; rings, or 0; scratch
+PLAN, WEIGHTS, WEIGHTS_SIZE, STATE, STATE_SIZE, SETTINGS = range(6)
+COUNTERS, HISTOGRAM, METERS, RECORD, PLAY, CHANGES, SCRATCH = range(6, 13)
+# then numbers: side-chain channels after the audio ones; Hz; the system's number of the clock to measure load by
+KEYS, RATE, CLOCK = range(13, 16)
 TABLE_SIZE = 16
-# counters: samples so far, samples after which the stream ends, calls, calls longer than their block, and what PortAudio reported
+# the counters: samples so far, samples after which the stream ends, calls, calls longer than their block, what PortAudio reported,
 POSITION, LIMIT, CALLS, LATE, INPUT_UNDERFLOW, INPUT_OVERFLOW, OUTPUT_UNDERFLOW, OUTPUT_OVERFLOW = range(8)
-NOT_NUMBERS, UNRECORDED, UNPLAYED, SLOWEST_NS, BLOCK = range(
-    8, 13
-)  # samples; samples; samples; ns in a call; samples in the last call
+# samples that were no numbers, that the recording had no room for, that the file was late with; ns in all calls; samples in the last
+NOT_NUMBERS, UNRECORDED, UNPLAYED, SPENT_NS, BLOCK = range(8, 13)
 COUNTERS_SIZE = 13
 BINS_A_DECADE, DECADES, LEAST_LOAD = 100, 6, 1e-5  # of the histogram
 METER_FIELDS = 2  # of a row of meters: samples, lowest gain; then peaks in, peaks out, a channel each
@@ -144,7 +141,7 @@ def _account(table, counters, flags, frames, spent):
     if frames:
         load = spent * 1e-9 * table[RATE] / frames
         counters[LATE] += load > 1
-        counters[SLOWEST_NS] = max(counters[SLOWEST_NS], spent)
+        counters[SPENT_NS] += spent
         place = int(BINS_A_DECADE * np.log10(max(load, LEAST_LOAD) / LEAST_LOAD))
         carray(ints_at(table[HISTOGRAM]), BINS_A_DECADE * DECADES)[min(place, BINS_A_DECADE * DECADES - 1)] += 1
 

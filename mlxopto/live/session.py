@@ -17,13 +17,10 @@ from mlxopto.controls import Setting
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.live import callback as native
-from mlxopto.live.lockfree import Ring, TripleBuffer
+from mlxopto.live.bridge import FOREVER, Bridge
 from mlxopto.live.ports import find, portaudio, ports
 from mlxopto.live.recorder import Player, Recorder
 
-_METER_ROWS = 8192
-_CHANGES = 4096
-_FOREVER = 1 << 62
 _STALLED_S = 1.0  # a stream whose callback is not called for so long has lost its device
 _STOP_S = 0.7  # how long PortAudio may take to stop
 _MICROPHONE = "allow the microphone for your terminal in System Settings, Privacy & Security, Microphone"
@@ -95,16 +92,10 @@ class Session:
         self.sample_rate = self._sample_rate()
         self.link = options.link or ("off" if self.channels == 1 else "max")
         engine = NativeEngine(compressor.model, self.channels, self.link, self.sample_rate)
-        self._engine = engine
         self.recorder = Recorder(options.record, self.sample_rate, 2 * self.channels, options.force) if options.record else None
         self._serial = 0
-        self._settings = TripleBuffer(len(compressor.panel.controls) + 3)
-        self._meters = Ring(_METER_ROWS, native.METER_FIELDS + 2 * self.channels)
-        self._changes = Ring(_CHANGES, 3)
-        self._counters = np.zeros(native.COUNTERS_SIZE + 2, np.int64)
-        self._counters[native.LIMIT] = self._limit()
-        self._histogram = np.zeros(native.BINS_A_DECADE * native.DECADES, np.int64)
-        self._table = self._tables()
+        rings = [helper.ring if helper else None for helper in (self.recorder, self.player)]
+        self._bridge = Bridge(engine, self.sample_rate, options.sidechain_channels, self._limit(), *rings)
         self._lost = False
         engine.aim(compressor.panel.normalise(setting), *mix.levels)
         engine.reset()
@@ -141,10 +132,9 @@ class Session:
         Raises:
             DeviceLostError: the device went away.
         """
-        calls, position = (int(self._counters[k]) for k in (native.CALLS, native.POSITION))
-        if position >= self._counters[native.LIMIT]:
+        if self._bridge.ended():
             return False
-        now = time.monotonic()
+        calls, now = self._bridge.count(native.CALLS), time.monotonic()
         if calls != self._last_call[0]:
             self._last_call = (calls, now)
         if not self._stream.active or now - self._last_call[1] > _STALLED_S:
@@ -166,48 +156,47 @@ class Session:
         self._serial += 1
         levels = (0.0, 1.0) if self.bypassed else self.mix.levels
         knobs = self.compressor.panel.normalise(self.setting)
-        self._settings.put(np.array([*knobs, *levels, self._serial], np.float32))
+        self._bridge.settings.put(np.array([*knobs, *levels, self._serial], np.float32))
 
     @property
     def seconds(self) -> float:
         """Of audio so far."""
-        return float(self._counters[native.POSITION]) / self.sample_rate
+        return self._bridge.count(native.POSITION) / self.sample_rate
 
     def snapshot(self) -> Snapshot:
         """Meters and counters; call from one thread."""
-        rows = self._meters.pull(_METER_ROWS)
-        rows = rows[rows[:, 0] > 0]
+        rows = self._bridge.meters()
         peaks = rows[:, native.METER_FIELDS :].max(axis=0) if len(rows) else np.zeros(2 * self.channels, np.float32)
-        load = self._load()
+        median, most = self._bridge.load(0.5, 1.0)
         return Snapshot(
             seconds=self.seconds,
             peaks_in=peaks[: self.channels],
             peaks_out=peaks[self.channels :],
             gain_db=float(20 * np.log10(rows[:, 1].min())) if len(rows) else None,
-            load_median=load["median"],
-            load_max=load["max"],
-            late=int(self._counters[native.LATE]),
-            xruns=self._xruns(),
-            block=int(self._counters[native.BLOCK]),
-            not_numbers=int(self._counters[native.NOT_NUMBERS]),
+            load_median=median,
+            load_max=most,
+            late=self._bridge.count(native.LATE),
+            xruns=self._bridge.xruns(),
+            block=self._bridge.count(native.BLOCK),
+            not_numbers=self._bridge.count(native.NOT_NUMBERS),
         )
 
     def summary(self) -> dict[str, Any]:
         """What `live --json` prints at the end."""
         return {
             "sample_rate": self.sample_rate,
-            "block": int(self._counters[native.BLOCK]),
+            "block": self._bridge.count(native.BLOCK),
             "seconds": round(self.seconds, 3),
-            "callbacks": int(self._counters[native.CALLS]),
-            "late": int(self._counters[native.LATE]),
-            "xruns": self._xruns(),
-            "load": self._load(),
+            "callbacks": self._bridge.count(native.CALLS),
+            "late": self._bridge.count(native.LATE),
+            "xruns": self._bridge.xruns(),
+            "load": dict(zip(("median", "p999", "max"), self._bridge.load(0.5, 0.999, 1.0), strict=True)),
             "latency_samples": self.latency_samples,
         }
 
     def complaints(self) -> list[str]:
         """A sentence for each thing beside the stream that went wrong: recording and playing."""
-        unrecorded, unplayed = (int(self._counters[k]) for k in (native.UNRECORDED, native.UNPLAYED))
+        unrecorded, unplayed = (self._bridge.count(k) for k in (native.UNRECORDED, native.UNPLAYED))
         found = []
         if self.recorder and self.recorder.error:
             found.append(f"the recording ended after {self.recorder.samples / self.sample_rate:.1f} s: {self.recorder.error}")
@@ -221,22 +210,7 @@ class Session:
 
     def changes(self) -> list[tuple[int, int]]:
         """(sample, serial number) of settings taken up since the last call of this; the serial counts calls of `set` and `bypass`."""
-        return [(int(high) << 20 | int(low), int(serial)) for high, low, serial in self._changes.pull(_CHANGES)]
-
-    def _xruns(self) -> dict[str, int]:
-        names = ("input_underflow", "input_overflow", "output_underflow", "output_overflow")
-        return {name: int(self._counters[native.INPUT_UNDERFLOW + k]) for k, name in enumerate(names)}
-
-    def _load(self) -> dict[str, float]:
-        """Time in the callback over the time that its block lasts: from a histogram with bins 2 % wide, the maximum exact to a bin."""
-        counts = np.cumsum(self._histogram)
-        if not counts[-1]:
-            return {"median": 0.0, "p999": 0.0, "max": 0.0}
-        edges = native.LEAST_LOAD * 10 ** ((np.arange(len(counts)) + 0.5) / native.BINS_A_DECADE)
-        return {
-            name: float(f"{edges[np.searchsorted(counts, share * counts[-1])]:.3g}")
-            for name, share in (("median", 0.5), ("p999", 0.999), ("max", 1.0))
-        }
+        return self._bridge.changes()
 
     def _channels(self) -> int:
         if self.player:
@@ -269,37 +243,12 @@ class Session:
         return rate
 
     def _limit(self) -> int:
-        lengths = [_FOREVER]
+        lengths = [FOREVER]
         if self.options.duration is not None:
             lengths.append(round(self.options.duration * self.sample_rate))
         if self.player:
             lengths.append(self.player.header.samples)
         return min(lengths)
-
-    def _tables(self) -> np.ndarray:
-        """The user data of the callback; everything in it is kept alive by this object."""
-        engine, keys = self._engine, self.options.sidechain_channels
-        self._plan = np.array(engine.plan, np.int64)
-        self._scratch = np.zeros(native.scratch_size(self.channels, keys, engine.plan.voices), np.float32)
-        table = np.zeros(native.TABLE_SIZE, np.int64)
-        for place, array in (
-            (native.PLAN, self._plan),
-            (native.WEIGHTS, engine.weights),
-            (native.STATE, engine.state),
-            (native.SETTINGS, self._settings.words),
-            (native.COUNTERS, self._counters),
-            (native.HISTOGRAM, self._histogram),
-            (native.METERS, self._meters.words),
-            (native.CHANGES, self._changes.words),
-            (native.SCRATCH, self._scratch),
-        ):
-            table[place] = array.ctypes.data
-        table[native.RECORD] = self.recorder.ring.words.ctypes.data if self.recorder else 0
-        table[native.PLAY] = self.player.ring.words.ctypes.data if self.player else 0
-        table[native.WEIGHTS_SIZE], table[native.STATE_SIZE] = engine.weights.size, engine.state.size
-        table[native.KEYS], table[native.RATE] = keys, self.sample_rate
-        table[native.CLOCK] = time.CLOCK_MONOTONIC
-        return table
 
     def _open(self) -> Any:
         ffi = self._sd._ffi
@@ -316,7 +265,7 @@ class Session:
                 dtype="float32",
                 latency=self.options.latency,
                 callback=ffi.cast("PaStreamCallback*", native.callback.address),
-                userdata=ffi.cast("void*", self._table.ctypes.data),
+                userdata=ffi.cast("void*", self._bridge.table.ctypes.data),
             )
         except self._sd.PortAudioError as error:
             raise WorkError(f"the audio stream cannot be opened: {_reason(error)}") from error

@@ -1,0 +1,87 @@
+"""mlxopto bench: how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlxopto.errors import RequestError
+
+from . import knobs
+from .display import console
+
+
+def bench(
+    model: knobs.Model = None,
+    with_peers: Annotated[
+        bool, typer.Option("--peers", help="Other engines too, as far as the extra peers is installed.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the cost curves to this PNG.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a picture that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+) -> None:
+    """Measure the engine, MLX and the start on this machine; takes a minute.
+
+    mlxopto bench --peers --plot bench.png
+    """
+    from mlxopto import audio, compressor
+    from mlxopto.evaluation import bench as measure
+
+    if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise RequestError(f"--plot must name a .png file, got {plot}")
+        audio.check_writable(plot, force)
+    loaded = compressor.load(model or knobs.DEFAULT_MODEL)
+
+    def tell(what: str) -> None:
+        console.print(f"measuring {what}")
+
+    result: dict[str, Any] = {"machine": measure.machine()}
+    result["engine"] = measure.engine_rows(loaded, tell)
+    result["mlx"] = measure.mlx_rows(loaded, tell)
+    result["startup"] = measure.startup()
+    result["peers"], absent = measure.peer_rows(loaded, tell) if with_peers else ([], [])
+    for sentence in absent:
+        console.print(sentence)
+    if plot is not None:
+        from mlxopto import plots
+
+        plots.bench_picture(plot, result)
+        console.print(f"picture: {plot}")
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    out = Console(highlight=False)
+    out.print(result["machine"])
+    out.print(
+        _table(
+            "engine: the live callback",
+            result["engine"],
+            ("channels", "block", "ns_per_sample", "real_time_factor", "block_us_median", "block_us_p999"),
+        )
+    )
+    out.print(
+        _table("MLX, a batch of one", result["mlx"], ("device", "length", "forward_ns_per_sample", "train_ns_per_sample"))
+    )
+    if result["peers"]:
+        out.print(_table("peers, in the same turns", result["peers"], ("name", "block", "ns_per_sample", "real_time_factor")))
+    start = result["startup"]
+    out.print(f"start: import {start['import_s']:.2f} s, then {start['first_block_s']:.2f} s to the first block")
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
+    return table

@@ -1,0 +1,99 @@
+"""The two ends of the audio callback: the table that it finds everything by, and Python's view of what it counts."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mlxopto.engine import NativeEngine
+from mlxopto.live import callback as native
+from mlxopto.live.lockfree import Ring, TripleBuffer
+
+FOREVER = 1 << 62
+_METER_ROWS = 8192
+_CHANGES = 4096
+_XRUNS = ("input_underflow", "input_overflow", "output_underflow", "output_overflow")  # in the order of the counters
+
+
+class Bridge:
+    """An engine for the callback to play; keep it as long as the callback may run.
+
+    Args:
+        keys: side-chain channels after the audio's. limit: samples until the stream ends.
+        record, play: rings of rows, to fill with dry and wet, and to take the input from.
+    """
+
+    def __init__(
+        self,
+        engine: NativeEngine,
+        sample_rate: int,
+        keys: int = 0,
+        limit: int = FOREVER,
+        record: Ring | None = None,
+        play: Ring | None = None,
+    ):
+        channels, controls = engine.plan.channels, engine.plan.knobs
+        self.channels = channels
+        self.settings = TripleBuffer(controls + 3)  # with wet, dry and a serial number
+        self._meters = Ring(_METER_ROWS, native.METER_FIELDS + 2 * channels)
+        self._changes = Ring(_CHANGES, 3)
+        self._counters = np.zeros(native.COUNTERS_SIZE + 2, np.int64)
+        self._histogram = np.zeros(native.BINS_A_DECADE * native.DECADES, np.int64)
+        self._plan = np.array(engine.plan, np.int64)
+        self._scratch = np.zeros(native.scratch_size(channels, keys, engine.plan.voices), np.float32)
+        self._alive = (engine, record, play)
+        self.table = np.zeros(native.TABLE_SIZE, np.int64)
+        for place, array in (
+            (native.PLAN, self._plan),
+            (native.WEIGHTS, engine.weights),
+            (native.STATE, engine.state),
+            (native.SETTINGS, self.settings.words),
+            (native.COUNTERS, self._counters),
+            (native.HISTOGRAM, self._histogram),
+            (native.METERS, self._meters.words),
+            (native.CHANGES, self._changes.words),
+            (native.SCRATCH, self._scratch),
+        ):
+            self.table[place] = array.ctypes.data
+        self.table[native.RECORD] = record.words.ctypes.data if record else 0
+        self.table[native.PLAY] = play.words.ctypes.data if play else 0
+        self.table[native.WEIGHTS_SIZE], self.table[native.STATE_SIZE] = engine.weights.size, engine.state.size
+        self.table[native.KEYS], self.table[native.RATE] = keys, sample_rate
+        self.table[native.CLOCK] = time.CLOCK_MONOTONIC
+        self._counters[native.LIMIT] = limit
+
+    def count(self, counter: int) -> int:
+        """One of the callback's counters."""
+        return int(self._counters[counter])
+
+    def measure_by(self, clock: int) -> None:
+        """Chooses the system's clock for the time spent in calls, and forgets what was counted of it."""
+        self.table[native.CLOCK] = clock
+        self._counters[[native.SPENT_NS, native.CALLS, native.LATE]] = 0
+        self._histogram[:] = 0
+
+    def ended(self) -> bool:
+        """Whether the limit has been reached."""
+        return self.count(native.POSITION) >= self.count(native.LIMIT)
+
+    def xruns(self) -> dict[str, int]:
+        """Drop-outs by kind, as PortAudio reported them."""
+        return {name: self.count(native.INPUT_UNDERFLOW + k) for k, name in enumerate(_XRUNS)}
+
+    def load(self, *shares: float) -> list[float]:
+        """Quantiles of the time in the callback over the time that its block lasts, from a histogram with bins 2 % wide."""
+        counts = np.cumsum(self._histogram)
+        if not counts[-1]:
+            return [0.0] * len(shares)
+        middles = native.LEAST_LOAD * 10 ** ((np.arange(len(counts)) + 0.5) / native.BINS_A_DECADE)
+        return [float(f"{middles[np.searchsorted(counts, share * counts[-1])]:.3g}") for share in shares]
+
+    def meters(self) -> np.ndarray:
+        """Rows since the last call, a call of the callback each: samples, lowest gain, peaks in, peaks out; all linear."""
+        rows = self._meters.pull(_METER_ROWS)
+        return rows[rows[:, 0] > 0]
+
+    def changes(self) -> list[tuple[int, int]]:
+        """(sample, serial number) of settings taken up since the last call of this."""
+        return [(int(high) << 20 | int(low), int(serial)) for high, low, serial in self._changes.pull(_CHANGES)]
