@@ -43,6 +43,32 @@ def transfer_curve(compressor: Compressor, setting: Setting) -> tuple[np.ndarray
     return _LEVELS_DBFS, 10 * np.log10(2 * np.mean(np.square(y, dtype=np.float64), axis=1) + 1e-12)
 
 
+def bench_picture(path: Path, result: Mapping[str, Any]) -> None:
+    """What a sample costs: the engine over the size of its blocks, MLX over the length of its sequences."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        blocks, lengths = figure.subplots(1, 2, sharey=True)
+        for channels, colour in zip((1, 2), ACCENTS, strict=False):
+            rows = [row for row in result["engine"] if row["channels"] == channels]
+            costs = [row["ns_per_sample"] for row in rows]
+            blocks.plot(
+                [row["block"] for row in rows], costs, "o-", color=colour, label=f"{channels} channel{'s' * (channels > 1)}"
+            )
+        blocks.set(xlabel="samples in a block", ylabel="ns a sample", title="engine")
+        for device, colour in zip(sorted({row["device"] for row in result["mlx"]}), ACCENTS, strict=False):
+            rows = [row for row in result["mlx"] if row["device"] == device]
+            for key, style in (("forward_ns_per_sample", "o-"), ("train_ns_per_sample", "o--")):
+                points = [(row["length"], row[key]) for row in rows if row[key] is not None]
+                lengths.plot(*zip(*points, strict=True), style, color=colour, label=f"{device}, {key.partition('_')[0]}")
+        lengths.set(xlabel="samples in a sequence", title="MLX, a batch of one")
+        for axes in (blocks, lengths):
+            axes.set(xscale="log", yscale="log")
+            axes.legend()
+        figure.suptitle(result["machine"], fontsize=9, color=DEVICE)
+        with audio.replacing(path) as temporary:
+            figure.savefig(temporary)
+
+
 def render_picture(
     path: Path, overviews: Mapping[str, Overview], compressor: Compressor, settings: Mapping[str, Setting]
 ) -> None:

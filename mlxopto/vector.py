@@ -174,6 +174,17 @@ def keep_between(_context, a, low, high):
 
 
 @intrinsic
+def is_beyond(_context, a, high):
+    """1 where |a| > high or a is not a number, otherwise 0."""
+
+    def emit(builder: Any, a: Any, high: Any) -> Any:
+        inside = builder.fcmp_ordered("<=", _call(builder, "fabs", a), high)
+        return builder.select(inside, _constant(a.type, 0.0), _constant(a.type, 1.0))
+
+    return _elementwise(emit)(a, high)
+
+
+@intrinsic
 def two_to_the(_context, k):
     """2^k for a whole k from -126 to 127."""
 

@@ -23,12 +23,14 @@ from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
 from mlxopto.vector import (
     LANES,
     fma,
+    is_beyond,
     keep_between,
     largest_lane,
     load,
     load_one,
     magnitude,
     maximum,
+    minimum,
     root,
     splat,
     store,
@@ -43,6 +45,7 @@ FAINTEST, LOUDEST = (
 )  # samples outside, and what is not a number, are heard and played as silence
 OFF, MAX, MEAN = range(3)
 MIXES = 2  # wet and dry level, which glide as the knobs do
+UNHEARD = np.float32(1e6)  # the lowest gain where there was none
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -76,6 +79,7 @@ class Voice(NamedTuple):
     hop_phase: int
     tile_phase: int
     gliding: int  # frames until the controls have arrived
+    lowest: int  # gain, since somebody set it
     position: int  # of the knobs, then wet and dry
     target: int
     window: int  # (frames, 2): peak and power of hops
@@ -99,6 +103,9 @@ class Channel(NamedTuple):
     tile: int  # the samples of the tile that are known, zeros after them
     before: int  # the tile before
     poles: int
+    peak_in: int  # since somebody set it to zero, as the other meters
+    peak_out: int
+    not_numbers: int  # samples that were none
     end: int
 
 
@@ -109,7 +116,7 @@ ENDS = 2 * LANES  # numbers in a row of `ends`; FRAMES + 2 are used
 def voice_at(plan, at):
     """The parts of the voice that begins at `at`."""
     controls = plan.knobs + MIXES
-    position = at + 3
+    position = at + 4
     target = position + controls
     window = target + controls
     key = window + 2 * (FRAMES + WINDOW - 1)
@@ -128,6 +135,7 @@ def voice_at(plan, at):
         at,
         at + 1,
         at + 2,
+        at + 3,
         position,
         target,
         window,
@@ -155,30 +163,48 @@ def sounding_size(plan):
 @register_jitable
 def channel_at(plan, at):
     """The parts of the channel that begins at `at`."""
-    return Channel(at, at + LANES, at + 2 * LANES, at + 3 * LANES)
+    meters = at + 3 * LANES
+    return Channel(at, at + LANES, at + 2 * LANES, meters, meters + 1, meters + 2, meters + 3)
 
 
 @numba.njit(error_model="numpy")
 def _dense(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frames):
-    """y[f, o] = bias[o] + sum_i x[f, i] w[i, o], four frames at a time; returns where the weights end."""
+    """y[f, o] = bias[o] + sum_i x[f, i] w[i, o], four frames by up to 32 outputs at a time; returns where the weights end."""
     table = at + outputs
     for f in range(0, frames, 4):
         row, out = x + f * x_step, y + f * y_step
-        for o in range(0, outputs, LANES):
+        for o in range(0, outputs - LANES, 2 * LANES):
+            a0, b0 = load(weights, at + o), load(weights, at + o + LANES)
+            a1, a2, a3 = a0, a0, a0
+            b1, b2, b3 = b0, b0, b0
+            for i in range(inputs):
+                w, u = load(weights, table + i * outputs + o), load(weights, table + i * outputs + o + LANES)
+                heard = row + i * i_step
+                x0, x1 = load_one(state, heard), load_one(state, heard + x_step)
+                x2, x3 = load_one(state, heard + 2 * x_step), load_one(state, heard + 3 * x_step)
+                a0, a1, a2, a3 = fma(x0, w, a0), fma(x1, w, a1), fma(x2, w, a2), fma(x3, w, a3)
+                b0, b1, b2, b3 = fma(x0, u, b0), fma(x1, u, b1), fma(x2, u, b2), fma(x3, u, b3)
+            _store_four(state, out + o, y_step, a0, a1, a2, a3)
+            _store_four(state, out + o + LANES, y_step, b0, b1, b2, b3)
+        if outputs // LANES % 2:
+            o = outputs - LANES
             a0 = load(weights, at + o)
             a1, a2, a3 = a0, a0, a0
             for i in range(inputs):
                 w = load(weights, table + i * outputs + o)
                 heard = row + i * i_step
-                a0 = fma(load_one(state, heard), w, a0)
-                a1 = fma(load_one(state, heard + x_step), w, a1)
-                a2 = fma(load_one(state, heard + 2 * x_step), w, a2)
-                a3 = fma(load_one(state, heard + 3 * x_step), w, a3)
-            store(state, out + o, a0)
-            store(state, out + y_step + o, a1)
-            store(state, out + 2 * y_step + o, a2)
-            store(state, out + 3 * y_step + o, a3)
+                a0, a1 = fma(load_one(state, heard), w, a0), fma(load_one(state, heard + x_step), w, a1)
+                a2, a3 = fma(load_one(state, heard + 2 * x_step), w, a2), fma(load_one(state, heard + 3 * x_step), w, a3)
+            _store_four(state, out + o, y_step, a0, a1, a2, a3)
     return table + inputs * outputs
+
+
+@numba.njit(error_model="numpy")
+def _store_four(state, at, step, a0, a1, a2, a3):
+    store(state, at, a0)
+    store(state, at + step, a1)
+    store(state, at + 2 * step, a2)
+    store(state, at + 3 * step, a3)
 
 
 @numba.njit(error_model="numpy")
@@ -283,12 +309,17 @@ def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
     at = _dense(weights, at, state, v.h, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
     at = _dense(weights, at, state, v.wide, 2 * lanes, 1, lanes, v.steps, step_row, step_row, frames)
     skip = at + 2 * size
+    for f in range(frames):  # apart from the recurrence, which waits for itself
+        for o in range(0, lanes, LANES):
+            dt, gate = v.steps + f * step_row + o, v.wide + f * 2 * lanes + lanes + o
+            store(state, dt, softplus(load(state, dt) + load(state, modulations + f * mod_step + o)))
+            store(state, gate, load(state, gate) * sigmoid(load(state, gate)))
     for f in range(frames):
         b = v.steps + f * step_row + lanes
         c = b + states
         for o in range(0, lanes, LANES):
             u = load(state, v.wide + f * 2 * lanes + o)
-            dt = softplus(load(state, v.steps + f * step_row + o) + load(state, modulations + f * mod_step + o))
+            dt = load(state, v.steps + f * step_row + o)
             y = u * load(weights, skip + o)
             for n in range(states):
                 row = n * lanes + o
@@ -298,8 +329,7 @@ def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
                 h = fma(decay, h + drive, h)
                 store(state, scan + row, h)
                 y = fma(load_one(state, c + n), h, y)
-            gate = load(state, v.wide + f * 2 * lanes + lanes + o)
-            store(state, v.bent + f * lanes + o, y * gate * sigmoid(gate))
+            store(state, v.bent + f * lanes + o, y * load(state, v.wide + f * 2 * lanes + lanes + o))
     at = _dense(weights, skip + lanes, state, v.bent, lanes, 1, lanes, v.wide, 2 * lanes, lanes, frames)
     for f in range(frames):
         for o in range(0, lanes, LANES):
@@ -357,24 +387,27 @@ def _write(source, start, count, target, column, at):
 @numba.njit(error_model="numpy")
 def _listen(plan, state, v, key, voice, at, count, phase):
     """Puts the key's samples into rows of a hop, after the `phase` samples that wait in the first row."""
-    keys, row = key.shape[1], v.sounding
-    if plan.link == OFF or keys == 1:
-        _read(key, voice if plan.link == OFF and keys > 1 else 0, at, count, state, row)
-        for t in range(0, count, LANES):
-            store(state, row + t, keep_between(load(state, row + t), FAINTEST, LOUDEST))
-    else:
-        for t in range(count):
-            heard = _ZERO
-            for c in range(keys):
-                sample = keep_between(key[at + t, c], FAINTEST, LOUDEST)
-                heard = maximum(heard, magnitude(sample)) if plan.link == MAX else heard + sample * sample
-            state[row + t] = heard if plan.link == MAX else root(heard / np.float32(keys))
-    hop, done = v.key, 0
+    keys, hop, done = key.shape[1], v.key, 0
     while done < count:
         length = min(plan.hop - phase, count - done)
-        for i in range(length):
-            state[hop + phase + i] = state[row + done + i]
+        if plan.link == OFF or keys == 1:
+            _read(key, voice if plan.link == OFF and keys > 1 else 0, at + done, length, state, hop + phase)
+            for i in range(0, plan.hop_lanes, LANES):
+                store(state, hop + i, keep_between(load(state, hop + i), FAINTEST, LOUDEST))
+        else:
+            for i in range(length):
+                state[hop + phase + i] = _linked(plan, key, at + done + i)
         hop, phase, done = hop + plan.hop_lanes, 0, done + length
+
+
+@numba.njit(error_model="numpy")
+def _linked(plan, key, t):
+    """One sample of what linked channels make together."""
+    keys, heard = key.shape[1], _ZERO
+    for c in range(keys):
+        sample = keep_between(key[t, c], FAINTEST, LOUDEST)
+        heard = maximum(heard, magnitude(sample)) if plan.link == MAX else heard + sample * sample
+    return heard if plan.link == MAX else root(heard / np.float32(keys))
 
 
 @numba.njit(error_model="numpy")
@@ -417,25 +450,45 @@ def _next_tile(plan, weights, state, c):
 
 
 @numba.njit(error_model="numpy")
+def _clean(state, c, at, count):
+    """Makes what is no audio silent, and meters the rest; 16 zeros lie after the samples."""
+    peak, odd = splat(_ZERO), splat(_ZERO)
+    for t in range(at, at + count, LANES):
+        raw = load(state, t)
+        sample = keep_between(raw, FAINTEST, LOUDEST)
+        peak, odd = maximum(magnitude(sample), peak), odd + is_beyond(raw, LOUDEST)
+        store(state, t, sample)
+    state[c.peak_in] = maximum(largest_lane(peak), state[c.peak_in])
+    state[c.not_numbers] += sum_lanes(odd)
+
+
+@numba.njit(error_model="numpy")
 def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase):
     """One channel of `count` samples: gain, harmonics, filters, mix."""
     size, row = sounding_size(plan), v.sounding + (1 + MIXES) * sounding_size(plan)
     even, odd = splat(weights[plan.colour_at]), weights[plan.colour_at + 1]
+    begin, end = row + tile_phase, row + tile_phase + count
     store(state, row, splat(_ZERO))
-    store(state, row + tile_phase + count, splat(_ZERO))
-    _read(x, channel, at, count, state, row + tile_phase)
-    for start in range(0, tile_phase + count, LANES):
-        sounding = v.sounding + LANES + phase + start - tile_phase
-        dry = keep_between(load(state, row + start), FAINTEST, LOUDEST)
+    store(state, end, splat(_ZERO))
+    _read(x, channel, at, count, state, begin)
+    _clean(state, c, begin, count)
+    for start in range(row, end, LANES):
+        sounding = v.sounding + LANES + phase + start - begin
+        dry = load(state, start)
         driven = dry * load(state, sounding)
         square = driven * driven
         bend = square / (square + _ONE)
         store(state, c.tile, load(state, c.tile) + fma(fma(driven, odd, even), bend, driven))
         wet = _colour(plan, weights, state, c)
-        store(state, row + start, fma(wet, load(state, sounding + size), dry * load(state, sounding + 2 * size)))
-        if start + LANES <= tile_phase + count:
+        store(state, start, fma(wet, load(state, sounding + size), dry * load(state, sounding + 2 * size)))
+        if start + LANES <= end:
             _next_tile(plan, weights, state, c)
-    _write(state, row + tile_phase, count, y, channel, at)
+    store(state, end, splat(_ZERO))
+    peak = splat(_ZERO)
+    for t in range(begin, end, LANES):
+        peak = maximum(magnitude(load(state, t)), peak)
+    state[c.peak_out] = maximum(largest_lane(peak), state[c.peak_out])
+    _write(state, begin, count, y, channel, at)
 
 
 @numba.njit(error_model="numpy")
@@ -452,6 +505,8 @@ def _advance(plan, weights, state, x, key, y, gain, voice, v, at, count):
         for i in range(0, plan.hop_lanes):
             state[v.key + i] = state[v.key + frames * plan.hop_lanes + i]
     hops = (phase + count + plan.hop - 1) // plan.hop
+    for hop in range(hops + 1):
+        state[v.lowest] = minimum(state[v.ends + hop], state[v.lowest])
     for row in range(1 + MIXES):
         ends = v.ends + row * ENDS
         _sound(plan, weights, state, ends, v.sounding + row * sounding_size(plan) + LANES, hops)
@@ -491,6 +546,26 @@ def aim(plan, state, target, voice):
     state[v.gliding] = np.float32(plan.glide_frames)
 
 
+@numba.njit(error_model="numpy")
+def take_meters(plan, state, row):
+    """Fills row[0] with the lowest gain of all voices, then the peaks in and the peaks out of each channel, and begins anew.
+
+    Returns the number of samples that were no numbers. Before the first time, what was there before counts in.
+    """
+    lowest, odd = UNHEARD, _ZERO
+    for voice in range(plan.voices):
+        v = voice_at(plan, voice * plan.voice_size)
+        lowest = min(lowest, state[v.lowest])
+        state[v.lowest] = UNHEARD
+    row[0] = lowest
+    for channel in range(plan.channels):
+        c = channel_at(plan, plan.voices * plan.voice_size + channel * plan.channel_size)
+        row[1 + channel], row[1 + plan.channels + channel] = state[c.peak_in], state[c.peak_out]
+        odd += state[c.not_numbers]
+        state[c.peak_in] = state[c.peak_out] = state[c.not_numbers] = _ZERO
+    return int(odd)
+
+
 @numba.njit(**KERNEL)
 def settle(plan, weights, state):
     """At rest, as after silence, with the controls arrived at their targets."""
@@ -498,7 +573,7 @@ def settle(plan, weights, state):
         v = voice_at(plan, voice * plan.voice_size)
         for i in range(v.end - v.window):
             state[v.window + i] = _ZERO
-        state[v.hop_phase], state[v.tile_phase], state[v.gliding] = _ZERO, _ZERO, _ONE
+        state[v.hop_phase], state[v.tile_phase], state[v.gliding], state[v.lowest] = _ZERO, _ZERO, _ONE, UNHEARD
         step = _glide(plan, weights, state, v, 1)
         _network(plan, weights, state, v, step, 1)
         for row in range(1 + MIXES):

@@ -164,7 +164,8 @@ def startup() -> dict[str, float]:
 
 def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[dict[str, Any]], list[str]]:
     """Other engines and ours in the same turns, and a sentence for each that is not installed. ns a sample by the wall clock."""
-    found, absent = [], []
+    found: list[dict[str, Any]] = []
+    absent: list[str] = []
     for block in (64, 4096):
         tell(f"peers, blocks of {block}")
         others, absent = peers.installed(block)

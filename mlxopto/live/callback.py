@@ -5,11 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 from numba import carray, cfunc, types
-from numba.extending import register_jitable
 
-from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process
+from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
 from mlxopto.live.lockfree import SIZE, SLOTS, floats_at, ints_at, pull, push, take
-from mlxopto.vector import keep_between, magnitude, maximum, minimum
+from mlxopto.vector import keep_between
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
 # the table, addresses first: plan, weights and state of the engine; settings; counters; the histogram of load; rings, or 0; scratch
@@ -33,10 +32,9 @@ CONTINUE, COMPLETE = 0, 1
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.CPointer(types.int64)))
 
 
-@register_jitable
 def scratch_size(channels: int, keys: int, voices: int) -> int:
-    """Floats of scratch that the callback needs: input, key, output, gain, a recorded row each, and a row of meters."""
-    return CHUNK * (channels + keys + channels + voices + 2 * channels) + METER_FIELDS + 2 * channels
+    """Floats of scratch that the callback needs: gain, key, played song, and what is recorded."""
+    return CHUNK * (voices + keys + channels + 2 * channels)
 
 
 @numba.njit(error_model="numpy")
@@ -89,46 +87,48 @@ def _turn_knobs(table, plan, state, position):
 
 
 @numba.njit(error_model="numpy")
-def _chunk(table, counters, plan, weights, state, heard, played, at, count, meter):
-    """`count` samples from `at` on: input, engine, output, recording, meters."""
-    channels, keys = plan.channels, table[KEYS]
-    scratch = table[SCRATCH]
-    x = carray(floats_at(scratch), (count, channels))
-    key = carray(floats_at(scratch + 4 * CHUNK * channels), (count, keys))
-    y = carray(floats_at(scratch + 4 * CHUNK * (channels + keys)), (count, channels))
-    gain = carray(floats_at(scratch + 4 * CHUNK * (2 * channels + keys)), (count, plan.voices))
-    both = carray(floats_at(scratch + 4 * CHUNK * (2 * channels + keys + plan.voices)), (count, 2 * channels))
+def _chunk(table, counters, plan, weights, state, heard, played, at, count):
+    """`count` samples from `at` on: input, engine, output, recording. Beside the engine nothing is done that need not be."""
+    channels, keys, scratch = plan.channels, table[KEYS], table[SCRATCH]
+    gain = carray(floats_at(scratch), (count, plan.voices))
+    key = carray(floats_at(scratch + 4 * CHUNK * plan.voices), (count, max(keys, 1)))
+    song = carray(floats_at(scratch + 4 * CHUNK * (plan.voices + keys)), (count, channels))
+    both = carray(floats_at(scratch + 4 * CHUNK * (plan.voices + keys + channels)), (count, 2 * channels))
+    y = played[at : at + count]
+    x = heard[at : at + count]
     if table[PLAY]:
-        got = pull(carray(ints_at(table[PLAY]), 19), x)
+        got = pull(carray(ints_at(table[PLAY]), 19), song)
         counters[UNPLAYED] += count - got
         for t in range(got, count):
             for c in range(channels):
-                x[t, c] = np.float32(0.0)
-    else:
-        for t in range(count):
-            for c in range(channels):
-                x[t, c] = heard[at + t, c]
-            for c in range(keys):
-                key[t, c] = heard[at + t, channels + c]
-    for t in range(count):
-        for c in range(channels):
-            if not magnitude(x[t, c]) <= LOUDEST:
-                counters[NOT_NUMBERS] += 1
-            x[t, c] = keep_between(x[t, c], FAINTEST, LOUDEST)
-            meter[0, METER_FIELDS + c] = maximum(magnitude(x[t, c]), meter[0, METER_FIELDS + c])
-    process(plan, weights, state, x, key if keys else x, y, gain, 0, plan.voices)
-    for t in range(count):
-        for voice in range(plan.voices):
-            meter[0, 1] = minimum(gain[t, voice], meter[0, 1])
-        for c in range(channels):
-            played[at + t, c] = y[t, c]
-            out = METER_FIELDS + channels + c
-            meter[0, out] = maximum(magnitude(y[t, c]), meter[0, out])
+                song[t, c] = np.float32(0.0)
+        x = song
     if table[RECORD]:
         for t in range(count):
             for c in range(channels):
-                both[t, c], both[t, channels + c] = x[t, c], y[t, c]
+                both[t, c] = keep_between(x[t, c], FAINTEST, LOUDEST)
+    if keys:
+        for t in range(count):
+            for c in range(keys):
+                key[t, c] = x[t, channels + c]
+        process(plan, weights, state, x, key, y, gain, 0, plan.voices)
+    else:
+        process(plan, weights, state, x, x, y, gain, 0, plan.voices)
+    if table[RECORD]:
+        for t in range(count):
+            for c in range(channels):
+                both[t, channels + c] = y[t, c]
         counters[UNRECORDED] += count - push(carray(ints_at(table[RECORD]), 19), both)
+
+
+@numba.njit(error_model="numpy")
+def _meter(table, counters, plan, state, samples):
+    """A row of meters for this call."""
+    width = METER_FIELDS + 2 * plan.channels
+    row = carray(floats_at(table[SCRATCH]), (1, width))
+    counters[NOT_NUMBERS] += take_meters(plan, state, row[0, 1:])
+    row[0, 0] = np.float32(samples)
+    push(carray(ints_at(table[METERS]), 19), row)
 
 
 @numba.njit(error_model="numpy")
@@ -160,21 +160,15 @@ def callback(heard_at, played_at, frames_, _time_info, flags, table_at):
     played = carray(played_at, (frames, plan.channels))
     _turn_knobs(table, plan, state, counters[POSITION])
     wanted = min(frames, counters[LIMIT] - counters[POSITION])
-    channels = plan.channels
-    meters = table[SCRATCH] + 4 * (scratch_size(channels, table[KEYS], plan.voices) - METER_FIELDS - 2 * channels)
-    meter = carray(floats_at(meters), (1, METER_FIELDS + 2 * channels))
-    for i in range(METER_FIELDS + 2 * channels):
-        meter[0, i] = np.float32(0.0)
-    meter[0, 0], meter[0, 1] = np.float32(wanted), np.float32(1e6)
     at = 0
     while at < wanted:
         count = min(CHUNK, wanted - at)
-        _chunk(table, counters, plan, weights, state, heard, played, at, count, meter)
+        _chunk(table, counters, plan, weights, state, heard, played, at, count)
         at += count
     for t in range(wanted, frames):
-        for c in range(channels):
+        for c in range(plan.channels):
             played[t, c] = np.float32(0.0)
     counters[POSITION] += wanted
-    push(carray(ints_at(table[METERS]), 19), meter)
+    _meter(table, counters, plan, state, wanted)
     _account(table, counters, np.int64(flags), frames, _now(table[CLOCK], place) - began)
     return COMPLETE if counters[POSITION] >= counters[LIMIT] else CONTINUE
