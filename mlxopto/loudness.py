@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from mlxopto.compiled import kernel
 
 LOWEST_RATE = 8000
 STEP_S = 0.1  # gating blocks of 0.4 s overlap by three quarters
@@ -77,7 +78,7 @@ def _high_pass(sample_rate: int) -> list[float]:
     return [1.0, -2.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _weigh(block, filters, state, sums):
     for c in range(block.shape[1]):
         for i in range(block.shape[0]):

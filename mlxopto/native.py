@@ -16,14 +16,10 @@ from contextlib import contextmanager
 from functools import cache
 
 import mlx.core as mx
-import numba
 import numpy as np
 
+from mlxopto.compiled import inner
 from mlxopto.vector import exponent, fma, magnitude, maximum, minimum, nearest, two_to_the
-
-# How kernels are compiled. No fast-math: LLVM compiles a loop twice, with vectors and without, and chooses by where the arrays happen
-# to lie in memory. Only strict arithmetic gives the same bits on both ways, and so from one process to the next.
-KERNEL = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 _LOG2E = np.float32(1.4426950408889634)
 _LOG2E_REST = np.float32(1.4426950408889634 - float(_LOG2E))
@@ -32,7 +28,7 @@ _LN2_LOW = np.float32(1.42860682030941723212e-6)
 _ONE = np.float32(1.0)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _power_fraction(f):
     """2^f - 1 for |f| <= 1/2: a least-maximum fit, wrong by 1e-8 of its value."""
     p = fma(f, np.float32(1.5403512225e-4), np.float32(1.3390735257e-3))
@@ -42,7 +38,7 @@ def _power_fraction(f):
     return f * fma(f, p, np.float32(6.9314718246e-1))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _split_power(x):
     """(2^k, 2^f - 1) with exp(x) = 2^k 2^f and |f| <= 1/2."""
     x = minimum(maximum(x, np.float32(-87.0)), np.float32(88.0))
@@ -50,7 +46,7 @@ def _split_power(x):
     return two_to_the(k), _power_fraction(fma(x, _LOG2E_REST, fma(x, _LOG2E, np.float32(0.0) - k)))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def exp2m1(x):
     """2^x - 1 within 2 units in the last place for x in [-126, 0], clamped below."""
     x = maximum(x, np.float32(-126.0))
@@ -59,21 +55,21 @@ def exp2m1(x):
     return fma(power, _power_fraction(x - k), power - _ONE)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def exp(x):
     """exp(x) within 2 units in the last place for x in [-87, 88], clamped outside."""
     power, q = _split_power(x)
     return fma(power, q, power)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def expm1(x):
     """exp(x) - 1 within 2 units in the last place for x in [-87, 88], clamped outside."""
     power, q = _split_power(x)
     return fma(power, q, power - _ONE)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def log(x):
     """log(x) within 2 units in the last place for normal positive x (the Cephes polynomial)."""
     k = exponent(x)
@@ -91,7 +87,7 @@ def log(x):
     return (m + low) + k * _LN2_HIGH
 
 
-@numba.njit(error_model="numpy")
+@inner
 def softplus(x):
     """log(1 + exp(x)): max(x, 0) + log(1 + e) with e = exp(-|x|), by a least-maximum fit of log(1 + e) / e, wrong by 3e-8 of its value."""
     e = exp(np.float32(0.0) - magnitude(x))
@@ -106,13 +102,13 @@ def softplus(x):
     return fma(e, p, maximum(x, np.float32(0.0)))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def sigmoid(x):
     """The logistic function."""
     return _ONE / (exp(np.float32(0.0) - x) + _ONE)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def tanh(x):
     """The hyperbolic tangent, accurate near zero."""
     x = minimum(maximum(x, np.float32(-20.0)), np.float32(20.0))

@@ -65,8 +65,7 @@ def bench_picture(path: Path, result: Mapping[str, Any]) -> None:
             axes.set(xscale="log", yscale="log")
             axes.legend()
         figure.suptitle(result["machine"], fontsize=9, color=DEVICE)
-        with audio.replacing(path) as temporary:
-            figure.savefig(temporary)
+        _save(figure, path)
 
 
 def render_picture(

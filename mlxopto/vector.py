@@ -78,6 +78,29 @@ def load_one(_context, array, _index):
     return Vector(array, types.intp), codegen
 
 
+@intrinsic
+def get(_context, array, _index):
+    """array.flat[index] of a contiguous float32 array; bounds are not checked, negative indices not turned round."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return types.float32(array, types.intp), codegen
+
+
+@intrinsic
+def put(_context, array, _index, _value):
+    """array.flat[index] = value, as `get`."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        builder.store(arguments[2], builder.gep(data, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.float32), codegen
+
+
 def _splat(builder: Any, scalar: Any) -> Any:
     undefined = ir.Constant(_FLOATS, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))

@@ -7,9 +7,9 @@ element's own lag and memory add to the knobs' times.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.devices import optical_cell, tube_stage
 
@@ -62,7 +62,7 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
     return y
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _reduction_db(over_db, slope):
     """The side-chain's static curve: reduction in dB for a level in dB over the threshold."""
     knee = _KNEE_DB / slope
@@ -73,7 +73,7 @@ def _reduction_db(over_db, slope):
     return slope * (over_db + knee / 2) ** 2 / (2 * knee)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _run(x, threshold_db, slope, attack, release, hold, cell, tube, y):
     level, control_db = 0.0, 0.0
     state = np.zeros(3)

@@ -7,9 +7,9 @@ voltage to the power 2.5 above a threshold and both half waves light the panel, 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.devices import optical_cell, tube_stage
 
@@ -53,7 +53,7 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
     return y
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _run(x, drive, limit_share, cell, tube, y):
     state = np.zeros(3)
     tube_state = np.zeros(2)

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba.extending import register_jitable
 
+from mlxopto.compiled import inner, kernel
 from mlxopto.models.opto import MAX_LOG_GAIN
-from mlxopto.native import KERNEL, exp, exp2m1, log, sigmoid, softplus, tanh
+from mlxopto.native import exp, exp2m1, log, sigmoid, softplus, tanh
 from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
 from mlxopto.vector import (
     LANES,
     fma,
+    get,
     is_beyond,
     keep_between,
     largest_lane,
@@ -31,6 +32,7 @@ from mlxopto.vector import (
     magnitude,
     maximum,
     minimum,
+    put,
     root,
     splat,
     store,
@@ -167,7 +169,7 @@ def channel_at(plan, at):
     return Channel(at, at + LANES, at + 2 * LANES, meters, meters + 1, meters + 2, meters + 3)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _dense(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frames):
     """y[f, o] = bias[o] + sum_i x[f, i] w[i, o], four frames by up to 32 outputs at a time; returns where the weights end."""
     table = at + outputs
@@ -199,7 +201,7 @@ def _dense(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, fr
     return table + inputs * outputs
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _store_four(state, at, step, a0, a1, a2, a3):
     store(state, at, a0)
     store(state, at + step, a1)
@@ -207,7 +209,7 @@ def _store_four(state, at, step, a0, a1, a2, a3):
     store(state, at + 3 * step, a3)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _dense_row(weights, at, state, x, inputs, y, outputs):
     """`_dense` for one frame."""
     table = at + outputs
@@ -219,7 +221,7 @@ def _dense_row(weights, at, state, x, inputs, y, outputs):
     return table + inputs * outputs
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _modulate(plan, weights, state, v, row):
     """What the knobs, where they stand now, set for a frame."""
     at, hidden = plan.knobs_at, v.condition + plan.knobs
@@ -232,7 +234,7 @@ def _modulate(plan, weights, state, v, row):
     _dense_row(weights, at, state, v.condition, plan.knobs + plan.hidden_lanes, row, plan.modulation)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _glide(plan, weights, state, v, frames):
     """Moves knobs, wet and dry a frame at a time towards their targets; returns the step between the frames' modulations."""
     for f in range(frames):
@@ -255,7 +257,7 @@ def _glide(plan, weights, state, v, frames):
     return plan.modulation
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _levels(plan, state, v, frames):
     """Log peak and log RMS of each frame's hop and of the last four hops; feature k of frame f goes to features[16 k + f]."""
     for f in range(frames):
@@ -282,7 +284,7 @@ def _levels(plan, state, v, frames):
         store(state, v.features + k * LANES, level * np.float32(SCALE) + np.float32(2.0))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
     """h += glu(gate((h + shift) scale)), shift and scale from the modulations."""
     lanes = plan.lanes
@@ -301,7 +303,7 @@ def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
     return at
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
     """h += S6(h), with the step sizes shifted by the modulations; the scan's memory lies at `scan`."""
     lanes, states = plan.lanes, plan.states
@@ -337,7 +339,7 @@ def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
     return at
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _network(plan, weights, state, v, mod_step, frames):
     """The gains of frames whose keys are known, to ends[2:]."""
     lanes = plan.lanes
@@ -358,7 +360,7 @@ def _network(plan, weights, state, v, mod_step, frames):
     store(state, v.ends + 2, exp(tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _read(source, column, at, count, target, to):
     """target[to:] = source[at : at + count, column]."""
     t = 0
@@ -366,12 +368,13 @@ def _read(source, column, at, count, target, to):
         while t + LANES <= count:
             store(target, to + t, load(source, at + t))
             t += LANES
+    step = source.shape[1]
     while t < count:
-        target[to + t] = source[at + t, column]
+        put(target, to + t, get(source, (at + t) * step + column))
         t += 1
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _write(source, start, count, target, column, at):
     """target[at : at + count, column] = source[start:]."""
     t = 0
@@ -379,38 +382,57 @@ def _write(source, start, count, target, column, at):
         while t + LANES <= count:
             store(target, at + t, load(source, start + t))
             t += LANES
+    step = target.shape[1]
     while t < count:
-        target[at + t, column] = source[start + t]
+        put(target, (at + t) * step + column, get(source, start + t))
         t += 1
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _listen(plan, state, v, key, voice, at, count, phase):
     """Puts the key's samples into rows of a hop, after the `phase` samples that wait in the first row."""
-    keys, hop, done = key.shape[1], v.key, 0
+    heard, single = v.sounding, v.sounding + sounding_size(plan)
+    if plan.link == OFF or key.shape[1] == 1:
+        _read(key, voice if plan.link == OFF and key.shape[1] > 1 else 0, at, count, state, heard)
+        for t in range(heard, heard + count, LANES):
+            store(state, t, keep_between(load(state, t), FAINTEST, LOUDEST))
+    else:
+        _link(plan, state, key, at, count, heard, single)
+    hop, done = v.key, 0
     while done < count:
         length = min(plan.hop - phase, count - done)
-        if plan.link == OFF or keys == 1:
-            _read(key, voice if plan.link == OFF and keys > 1 else 0, at + done, length, state, hop + phase)
-            for i in range(0, plan.hop_lanes, LANES):
-                store(state, hop + i, keep_between(load(state, hop + i), FAINTEST, LOUDEST))
-        else:
-            for i in range(length):
-                state[hop + phase + i] = _linked(plan, key, at + done + i)
+        _copy(state, heard + done, length, hop + phase)
         hop, phase, done = hop + plan.hop_lanes, 0, done + length
 
 
-@numba.njit(error_model="numpy")
-def _linked(plan, key, t):
-    """One sample of what linked channels make together."""
-    keys, heard = key.shape[1], _ZERO
-    for c in range(keys):
-        sample = keep_between(key[t, c], FAINTEST, LOUDEST)
-        heard = maximum(heard, magnitude(sample)) if plan.link == MAX else heard + sample * sample
-    return heard if plan.link == MAX else root(heard / np.float32(keys))
+@inner
+def _link(plan, state, key, at, count, heard, single):
+    """What linked channels make together: the largest magnitude or the root of the mean power."""
+    for t in range(heard, heard + count, LANES):
+        store(state, t, splat(_ZERO))
+    for c in range(key.shape[1]):
+        _read(key, c, at, count, state, single)
+        for t in range(0, count, LANES):
+            sample, before = keep_between(load(state, single + t), FAINTEST, LOUDEST), load(state, heard + t)
+            store(state, heard + t, maximum(magnitude(sample), before) if plan.link == MAX else fma(sample, sample, before))
+    if plan.link == MEAN:
+        for t in range(heard, heard + count, LANES):
+            store(state, t, root(load(state, t) / np.float32(key.shape[1])))
 
 
-@numba.njit(error_model="numpy")
+@inner
+def _copy(state, start, count, to):
+    """state[to : to + count] = state[start : start + count]."""
+    t = 0
+    while t + LANES <= count:
+        store(state, to + t, load(state, start + t))
+        t += LANES
+    while t < count:
+        put(state, to + t, get(state, start + t))
+        t += 1
+
+
+@inner
 def _sound(plan, weights, state, ends, sounding, hops):
     """From values at the ends of hops to one for each sample, on straight lines."""
     for hop in range(hops):
@@ -419,7 +441,7 @@ def _sound(plan, weights, state, ends, sounding, hops):
             store(state, sounding + hop * plan.hop + i, fma(load(weights, i), end - start, splat(start)))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _colour(plan, weights, state, c):
     """The filters over the tile: FIR and poles as one triangular matrix, and what the past still gives."""
     impulse, fir = plan.colour_at + 2 * LANES, plan.colour_at + 3 * LANES  # zeros lie before the one and after the other
@@ -435,7 +457,7 @@ def _colour(plan, weights, state, c):
     return y0 + y1
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _next_tile(plan, weights, state, c):
     """The tile is complete: the poles, a lane each, and the past move on."""
     rates = plan.colour_at + (5 + plan.poles) * LANES
@@ -449,7 +471,7 @@ def _next_tile(plan, weights, state, c):
     store(state, c.tile, splat(_ZERO))
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _clean(state, c, at, count):
     """Makes what is no audio silent, and meters the rest; 16 zeros lie after the samples."""
     peak, odd = splat(_ZERO), splat(_ZERO)
@@ -462,7 +484,7 @@ def _clean(state, c, at, count):
     state[c.not_numbers] += sum_lanes(odd)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase):
     """One channel of `count` samples: gain, harmonics, filters, mix."""
     size, row = sounding_size(plan), v.sounding + (1 + MIXES) * sounding_size(plan)
@@ -491,7 +513,7 @@ def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phas
     _write(state, begin, count, y, channel, at)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _advance(plan, weights, state, x, key, y, gain, voice, v, at, count):
     """A piece of the block, of no more than FRAMES hops, through one voice."""
     phase, tile_phase = int(state[v.hop_phase]), int(state[v.tile_phase])
@@ -520,7 +542,7 @@ def _advance(plan, weights, state, x, key, y, gain, voice, v, at, count):
         _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def process(plan, weights, state, x, key, y, gain, first_voice, end_voice):
     """A block of any length through some of the voices.
 
@@ -537,7 +559,7 @@ def process(plan, weights, state, x, key, y, gain, first_voice, end_voice):
             at += count
 
 
-@numba.njit(**KERNEL)
+@kernel
 def aim(plan, state, target, voice):
     """Sends the knobs, wet and dry of a voice to a target, where they arrive after `glide_frames` frames."""
     v = voice_at(plan, voice * plan.voice_size)
@@ -546,7 +568,7 @@ def aim(plan, state, target, voice):
     state[v.gliding] = np.float32(plan.glide_frames)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def take_meters(plan, state, row):
     """Fills row[0] with the lowest gain of all voices, then the peaks in and the peaks out of each channel, and begins anew.
 
@@ -566,7 +588,7 @@ def take_meters(plan, state, row):
     return int(odd)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def settle(plan, weights, state):
     """At rest, as after silence, with the controls arrived at their targets."""
     for voice in range(plan.voices):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import carray, cfunc, types
+from numba import carray, types
 
+from mlxopto.compiled import inner, native_callback
 from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
 from mlxopto.live.lockfree import SIZE, SLOTS, floats_at, ints_at, pull, push, take
 from mlxopto.vector import keep_between
@@ -37,14 +37,14 @@ def scratch_size(channels: int, keys: int, voices: int) -> int:
     return CHUNK * (voices + keys + channels + 2 * channels)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _now(clock, place):
     """Nanoseconds by a clock of the system; `place` is an array of two words for the answer."""
     _clock_gettime(np.int32(clock), place.ctypes)
     return place[0] * 1000000000 + place[1]
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _plan(table):
     p = carray(ints_at(table[PLAN]), 19)
     return Plan(
@@ -70,7 +70,7 @@ def _plan(table):
     )
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _turn_knobs(table, plan, state, position):
     """Aims at the latest settings if there are new ones, and notes when: the sample, and the number that came with the settings."""
     settings = carray(ints_at(table[SETTINGS]), 5)
@@ -86,7 +86,7 @@ def _turn_knobs(table, plan, state, position):
     push(carray(ints_at(table[CHANGES]), 19), note)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _chunk(table, counters, plan, weights, state, heard, played, at, count):
     """`count` samples from `at` on: input, engine, output, recording. Beside the engine nothing is done that need not be."""
     channels, keys, scratch = plan.channels, table[KEYS], table[SCRATCH]
@@ -121,7 +121,7 @@ def _chunk(table, counters, plan, weights, state, heard, played, at, count):
         counters[UNRECORDED] += count - push(carray(ints_at(table[RECORD]), 19), both)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _meter(table, counters, plan, state, samples):
     """A row of meters for this call."""
     width = METER_FIELDS + 2 * plan.channels
@@ -131,7 +131,7 @@ def _meter(table, counters, plan, state, samples):
     push(carray(ints_at(table[METERS]), 19), row)
 
 
-@numba.njit(error_model="numpy")
+@inner
 def _account(table, counters, flags, frames, spent):
     """What happened in a call, for the summary and the dashboard."""
     for bit in range(4):
@@ -146,7 +146,7 @@ def _account(table, counters, flags, frames, spent):
         carray(ints_at(table[HISTOGRAM]), BINS_A_DECADE * DECADES)[min(place, BINS_A_DECADE * DECADES - 1)] += 1
 
 
-@cfunc(SIGNATURE, nopython=True, cache=True, error_model="numpy")
+@native_callback(SIGNATURE)
 def callback(heard_at, played_at, frames_, _time_info, flags, table_at):
     """PortAudio's callback: `frames_` samples in and out, interleaved; the table is the user data."""
     table = carray(table_at, TABLE_SIZE)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from mlxopto.native import KERNEL
+from mlxopto.compiled import kernel
 
 _DIRTY = 4
 # words of a triple buffer: the slot in the middle and whether it is new; the reader's and the writer's slot; floats a slot; address
@@ -68,7 +67,7 @@ def ints_at(_context, _address):
     return types.CPointer(types.int64)(types.int64), codegen
 
 
-@numba.njit(**KERNEL)
+@kernel
 def put(words, values):
     """Writer: makes `values` (size,) the latest. Never waits; what nobody took is replaced whole."""
     slots = carray(floats_at(words[SLOTS]), (3, words[SIZE]))
@@ -78,7 +77,7 @@ def put(words, values):
     words[BACK] = _exchange(words, MIDDLE, back | _DIRTY) & 3
 
 
-@numba.njit(**KERNEL)
+@kernel
 def take(words):
     """Reader: the slot with the latest values if they are new, otherwise -1. The slot stays the reader's until the next call."""
     if not _acquire(words, MIDDLE, 0) & _DIRTY:
@@ -87,7 +86,7 @@ def take(words):
     return words[FRONT]
 
 
-@numba.njit(**KERNEL)
+@kernel
 def push(words, rows):
     """Writer: appends (count, width) to a ring; returns how many rows there was room for, the first ones."""
     written = words[WRITTEN]
@@ -100,7 +99,7 @@ def push(words, rows):
     return count
 
 
-@numba.njit(**KERNEL)
+@kernel
 def pull(words, rows):
     """Reader: fills (count, width) from a ring, as far as there is something; returns how many rows that was."""
     read = words[READ]

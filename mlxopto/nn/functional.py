@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import mlx.core as mx
 import mlx.nn as nn
-import numba
 import numpy as np
 
 from mlxopto import native
-from mlxopto.native import KERNEL, expm1, over_ranges, sigmoid, to_numpy
+from mlxopto.compiled import kernel
+from mlxopto.native import expm1, over_ranges, sigmoid, to_numpy
 from mlxopto.vector import fma
 
 
@@ -42,7 +42,7 @@ def _native(x: mx.array) -> bool:
 _PARTS = 8  # of the rows, each with its own partial weight gradient, so that sums do not depend on the number of cores
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _product(x, weight_T, bias, y, start, end):
     """y = x weight_T + bias for rows start to end, four rows at a time."""
     inputs, outputs = weight_T.shape
@@ -72,7 +72,7 @@ def _product(x, weight_T, bias, y, start, end):
                         y[r, o] += x[r, i] * weight_T[i, o]
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _weight_gradient(x, grad, grad_weight, grad_bias, start, end):
     """Partial sums of grad^T x and of grad over the rows of parts start to end."""
     parts, outputs, inputs = grad_weight.shape
@@ -118,25 +118,25 @@ def _dense_vjp(primals, grad, _output):
     return mx.array(grad_x.reshape(x.shape)), mx.array(grad_weight.sum(0)), mx.array(grad_bias.sum(0))
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _softplus_forward(x, y, start, end):
     for i in range(start, end):
         y[i] = native.softplus(x[i])
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _softplus_backward(y, grad, out, start, end):
     for i in range(start, end):
         out[i] = -expm1(-y[i]) * grad[i]  # sigmoid(x) = 1 - exp(-softplus(x))
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _silu_gate_forward(x, gate, y, start, end):
     for i in range(start, end):
         y[i] = x[i] * gate[i] * sigmoid(gate[i])
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):
     for i in range(start, end):
         s = sigmoid(gate[i])
@@ -145,7 +145,7 @@ def _silu_gate_backward(x, gate, grad, grad_x, grad_gate, start, end):
         grad_gate[i] = grad[i] * x[i] * (s + silu * (np.float32(1.0) - s))
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _glu_forward(x, y, start, end):
     half = y.shape[1]
     for row in range(start, end):
@@ -153,7 +153,7 @@ def _glu_forward(x, y, start, end):
             y[row, i] = x[row, i] * sigmoid(x[row, half + i])
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _glu_backward(x, grad, out, start, end):
     half = grad.shape[1]
     for row in range(start, end):

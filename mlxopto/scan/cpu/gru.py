@@ -9,7 +9,8 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.native import KERNEL, over_ranges, sigmoid, tanh, to_numpy
+from mlxopto.compiled import kernel
+from mlxopto.native import over_ranges, sigmoid, tanh, to_numpy
 
 
 @numba.njit(inline="always")
@@ -27,7 +28,7 @@ def _gates(gates, weight_T, bias, h, recurrent, r, z, n):
         n[i] = tanh(gates[2 * hidden + i] + r[i] * recurrent[2 * hidden + i])
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _forward(gates, weight_T, bias, state, out, first_batch, end_batch):
     hidden = bias.size
     recurrent = np.empty(3 * hidden, np.float32)
@@ -41,7 +42,7 @@ def _forward(gates, weight_T, bias, state, out, first_batch, end_batch):
                 out[b, t, i] = h[i]
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _backward(
     gates, weight, weight_T, bias, state, out, grad_out,
     grad_gates, grad_weight, grad_bias, grad_state, first_batch, end_batch,

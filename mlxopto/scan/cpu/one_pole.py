@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import mlx.core as mx
-import numba
 import numpy as np
 
-from mlxopto.native import KERNEL, over_ranges, to_numpy
+from mlxopto.compiled import kernel
+from mlxopto.native import over_ranges, to_numpy
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _forward(x, rate, mix, state, y, states, first_batch, end_batch):
     poles = rate.size
     s = np.empty(poles, np.float32)
@@ -24,7 +24,7 @@ def _forward(x, rate, mix, state, y, states, first_batch, end_batch):
             y[b, t] = total
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _backward(x, rate, mix, state, states, grad_y, grad_last, grad_x, grad_rate, grad_mix, grad_state, first_batch, end_batch):
     poles = rate.size
     adjoint = np.empty(poles, np.float32)

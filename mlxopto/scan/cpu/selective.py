@@ -14,7 +14,8 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.native import KERNEL, expm1, over_ranges, to_numpy
+from mlxopto.compiled import kernel
+from mlxopto.native import expm1, over_ranges, to_numpy
 from mlxopto.vector import fma
 
 TILE = 32
@@ -22,7 +23,7 @@ TILE = 32
 
 @numba.njit(fastmath={"reassoc", "contract"})
 def _dot(a, b):
-    """Fast-math is safe here: a loop without stores has one compiled form (see `native.KERNEL`)."""
+    """Fast-math is safe here: a loop without stores has one compiled form (see `compiled.kernel`)."""
     total = np.float32(0.0)
     for i in range(a.size):
         total += a[i] * b[i]
@@ -50,7 +51,7 @@ def _fill_tile(u, dt, A, B, gain, zoh, b, start, steps, decay, drive):
         flat[i] = expm1(flat[i])
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, first_batch, end_batch):
     time = u.shape[1]
     states, width = A.shape
@@ -108,7 +109,7 @@ def _adjoint_tile(A, inverse_A, B, C, zoh, b, start, steps, grad_y, decay, drive
                 grad_log[t, i] = grad_h[t, i] * before[t, i] * (decay[t, i] + np.float32(1.0))
 
 
-@numba.njit(**KERNEL)
+@kernel
 def _backward(
     u, dt, A, inverse_A, B, C, D, zoh, checkpoints, grad_y, grad_last,
     grad_u, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_state, first_batch, end_batch,
