@@ -79,7 +79,7 @@ def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, 
             _history(meters, width - 4),
             title="gain reduction, dB",
             title_align="left",
-            subtitle="20 dB a picture",
+            subtitle=f"{HISTORY_DB:.0f} dB from top to bottom",
             subtitle_align="right",
         ),
         Frame(_controls(desk), title=_slot(desk), title_align="left"),
@@ -89,7 +89,7 @@ def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, 
 
 
 def _where(session: Session, snapshot: Snapshot) -> str:
-    source = session.input.name if session.input else str(session.options.play)
+    source = session.input.name if session.input else session.options.play.name if session.options.play else ""
     latency = f"latency {1000 * session.latency_samples / session.sample_rate:.1f} ms as reported"
     return f"{source} -> {session.output.name}   {session.sample_rate} Hz, block {snapshot.block}, {latency}"
 

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from mlxopto import audio
 from mlxopto.compressor import Compressor, Stream
@@ -62,10 +63,23 @@ def bench_picture(path: Path, result: Mapping[str, Any]) -> None:
                 lengths.plot(*zip(*points, strict=True), style, color=colour, label=f"{device}, {key.partition('_')[0]}")
         lengths.set(xlabel="samples in a sequence", title="MLX, a batch of one")
         for axes in (blocks, lengths):
-            axes.set(xscale="log", yscale="log")
+            axes.set_xscale("log", base=2)
+            axes.set_yscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: _binary(value))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_minor_locator(NullLocator())
             axes.legend()
         figure.suptitle(result["machine"], fontsize=9, color=DEVICE)
         _save(figure, path)
+
+
+def _binary(count: float) -> str:
+    """64, 4 k, 1 M: powers of two."""
+    for unit, size in (("M", 1 << 20), ("k", 1 << 10)):
+        if count >= size:
+            return f"{count / size:g} {unit}"
+    return f"{count:g}"
 
 
 def render_picture(
