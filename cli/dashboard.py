@@ -70,22 +70,22 @@ class Held:
 def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, width: int) -> RenderableType:
     """The whole picture, `width` characters wide."""
     return Group(
-        Frame(
-            _levels(meters, width - 4),
-            title=f"[bold]{session.compressor.card.name}[/bold]  {_where(session, snapshot)}",
-            title_align="left",
-        ),
+        Frame(_levels(meters, width - 4), title=_title(session, snapshot), title_align="left"),
         Frame(
             _history(meters, width - 4),
-            title="gain reduction, dB",
+            title="gain reduction",
             title_align="left",
             subtitle=f"{HISTORY_DB:.0f} dB from top to bottom",
             subtitle_align="right",
         ),
-        Frame(_controls(desk), title=_slot(desk), title_align="left"),
+        Frame(_controls(desk, width), title=_slot(desk), title_align="left"),
         Text(_health(session, snapshot), style="dim"),
         Text(desk.message or HELP, style="yellow" if desk.message else "dim"),
     )
+
+
+def _title(session: Session, snapshot: Snapshot) -> Text:
+    return Text(session.compressor.card.name, style="bold").append(f"  {_where(session, snapshot)}", style="not bold")
 
 
 def _where(session: Session, snapshot: Snapshot) -> str:
@@ -155,7 +155,7 @@ def _history(meters: Meters, width: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _controls(desk: Desk) -> Table:
+def _controls(desk: Desk, width: int) -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
     for ratio in (None, None, None, 1, None):
         grid.add_column(ratio=ratio, no_wrap=True)
@@ -175,7 +175,7 @@ def _controls(desk: Desk) -> Table:
             Text(str(index + 1), style="dim"),
             Text(control.name.replace("_", " "), style="bold reverse" if chosen else ""),
             Text(f"{number}{f'  {labels[0]}' if labels and labels[0] != number else ''}", style="bold" if chosen else ""),
-            _knob(control.normalise(value), 30, chosen),
+            _knob(control.normalise(value), min(30, max(8, width - 60)), chosen),
             Text(midi, style="dim"),
         )
     return grid
@@ -188,9 +188,9 @@ def _knob(position: float, width: int, chosen: bool) -> Text:
     return Text("─" * at, style=style).append("●", style=style).append("─" * (width - 1 - at), style="grey23")
 
 
-def _slot(desk: Desk) -> str:
-    bypass = "   [bold black on yellow] BYPASS [/]" if desk.session.bypassed else ""
-    return f"setting [bold]{desk.slot}[/bold]{bypass}"
+def _slot(desk: Desk) -> Text:
+    title = Text("setting ").append(desk.slot, style="bold")
+    return title.append("  ").append(" BYPASS ", style="bold black on yellow") if desk.session.bypassed else title
 
 
 def _health(session: Session, snapshot: Snapshot) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlxopto import presets
-from mlxopto.compressor import Mix
+from mlxopto.compressor import MAKEUP_DB, Mix
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.errors import MlxoptoError
 from mlxopto.live.session import Session
 
 MIX = Control("mix", "%", 0, 100, default=100)
-MAKEUP = Control("makeup", "dB", -24, 24, default=0)
+MAKEUP = Control("makeup", "dB", -MAKEUP_DB, MAKEUP_DB, default=0)
 COARSE, FINE = 0.1, 0.01  # of a knob's travel from -1 to 1
 HELP = "up down 1-9 select  left right turn  , . fine  p position  b bypass  a A/B  m MIDI  r reset  s save  q quit"
 
@@ -21,17 +21,21 @@ class Desk:
     """Everything that a key can change.
 
     Args:
-        model: as a preset names it. save_to: the preset file that the key s writes.
+        model: as a preset names it. preset: the file that the session began with, if any; the key s writes it again, or else a new one.
         midi: controller number by control.
+    Raises:
+        RequestError: a controller for a control that is not here.
     """
 
-    def __init__(self, session: Session, model: str, save_to: Path, midi: Mapping[str, int]):
+    def __init__(self, session: Session, model: str, preset: Path | None, midi: Mapping[str, int]):
         self.session, self.panel = session, Panel((*session.compressor.panel.controls, MIX, MAKEUP))
         self.values: Setting = {**session.setting, "mix": 100 * session.mix.mix, "makeup": session.mix.makeup_db}
         self.other = dict(self.values)
         self.slot, self.selected, self.learning = "A", 0, False
         self.midi, self.message = dict(midi), ""
-        self._model, self._save_to = model, save_to
+        for name in self.midi:
+            self.panel[name]
+        self._model, self._preset = model, preset
 
     @property
     def control(self) -> Control:
@@ -47,7 +51,7 @@ class Desk:
         elif key in ("up", "down"):
             self.selected = (self.selected + (1 if key == "down" else -1)) % count
         elif key in _TURNS:
-            self.turn(self.control, self.control.normalise(self.values[self.control.name]) + _TURNS[key])
+            self._nudge(_TURNS[key])
         elif key == "p":
             self._next_position()
         elif key == "b":
@@ -64,14 +68,18 @@ class Desk:
         return key != "q"
 
     def turn(self, control: Control, position: float) -> None:
-        """A knob to a place on its travel, -1 to 1; switches step to the next place that they have."""
-        before = self.values[control.name]
+        """A knob to a place on its travel, -1 to 1; a switch to its nearest place."""
         value = float(f"{control.denormalise(min(max(position, -1.0), 1.0)):.4g}")
-        if control.taper == "steps" and value == before and position != control.normalise(before):
-            step = 1 if position > control.normalise(before) else -1
-            value = before + step
         self.values[control.name] = min(max(value, control.low), control.high)
         self._send()
+
+    def _nudge(self, travel: float) -> None:
+        """The selected knob a little further; a switch to its next place."""
+        control, before = self.control, self.values[self.control.name]
+        if control.taper == "steps":
+            self.turn(control, control.normalise(before + (1 if travel > 0 else -1)))
+        else:
+            self.turn(control, control.normalise(before) + travel)
 
     def hear_midi(self, changes: list[tuple[int, int]]) -> None:
         """Control changes: learnt for the selected control if that was asked for, then followed."""
@@ -101,11 +109,18 @@ class Desk:
     def _save(self) -> None:
         controls = {c.name: c.format(self.values[c.name]) for c in self.session.compressor.panel.controls}
         preset = presets.Preset(self._model, controls, self.values["mix"] / 100, self.values["makeup"], self.midi)
+        path = self._preset or _free_name(self.session.compressor.card.name)
         try:
-            presets.save(self._save_to, preset, force=True)
-            self.message = f"saved {self._save_to}"
+            presets.save(path, preset, force=path == self._preset)
+            self._preset, self.message = path, f"saved {path}"
         except MlxoptoError as error:
             self.message = str(error)
+
+
+def _free_name(stem: str) -> Path:
+    """STEM.toml, or the first of STEM-2.toml ... that is not there yet."""
+    names = (Path(f"{stem}{number}.toml") for number in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next((path for path in names if not path.exists()), Path(f"{stem}.toml"))
 
 
 _TURNS = {"left": -COARSE, "right": COARSE, ",": -FINE, ".": FINE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -10,6 +11,8 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# an escape sequence whole, or Alt with a key; a group for a bare arrow
+_SEQUENCE = re.compile(r"\x1b(?:[\[O]([ABCD])|\[[^@-~]*[@-~]?|O.?|[^\x1b]?)", re.DOTALL)
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 
 
@@ -39,9 +42,9 @@ def parse(text: str) -> list[str]:
     """What a terminal sends, as names of keys."""
     keys, at = [], 0
     while at < len(text):
-        if text[at] == "\x1b" and text[at + 1 : at + 2] in ("[", "O"):
-            keys += [_ARROWS[text[at + 2]]] if text[at + 2 : at + 3] in _ARROWS else []
-            at += 3
+        if sequence := _SEQUENCE.match(text, at):
+            keys += [_ARROWS[sequence[1]]] if sequence[1] in _ARROWS else []
+            at = sequence.end()
         else:
             keys += [text[at].lower()] if text[at].isprintable() else []
             at += 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +35,7 @@ def live(
     output: Annotated[str | None, typer.Option("--output", help="Output device, the same.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="In and out. [default: 2, or what the devices have]")] = None,
     rate: Annotated[int | None, typer.Option(min=1, help="Sample rate in Hz. [default: the output device's]")] = None,
-    block: Annotated[int, typer.Option(min=0, help="Samples at once; 0 for the device's own.")] = 0,
+    block: Annotated[int, typer.Option(min=0, max=65536, help="Samples at once; 0 for the device's own.")] = 0,
     latency: Annotated[str, typer.Option(help="low, high, or seconds.")] = "low",
     attack: knobs.Attack = None,
     release: knobs.Release = None,
@@ -42,6 +44,7 @@ def live(
     peak_reduction: knobs.PeakReduction = None,
     mode: knobs.Mode = None,
     sets: knobs.Set = None,
+    extrapolate: knobs.Extrapolate = False,
     link: knobs.Link = None,
     mix: knobs.Mix = None,
     makeup: knobs.Makeup = None,
@@ -72,9 +75,11 @@ def live(
     given = {
         "attack": attack, "release": release, "threshold": threshold, "ratio": ratio, "peak_reduction": peak_reduction, "mode": mode
     }  # fmt: skip
-    setting = compressor.panel.setting({**(base.controls if base else {}), **knobs.gather(given, sets)})
-    for control in base.midi if base else ():
-        compressor.panel[control] if control not in ("mix", "makeup") else None
+    setting = compressor.panel.setting(
+        {**(base.controls if base else {}), **knobs.gather(given, sets)}, extrapolate=extrapolate
+    )
+    for warning in knobs.outside(compressor.panel, setting):
+        console.print(f"warning: {warning}")
     options = LiveOptions(
         input_, output, channels, sidechain_channels, rate, block, _latency(latency), link, duration, record, play, force
     )  # fmt: skip
@@ -84,16 +89,26 @@ def live(
             console.print(
                 f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, nothing is resampled"
             )
-        desk = Desk(session, name, preset or Path(f"{compressor.card.name}.toml"), base.midi if base else {})
+        desk = Desk(session, name, preset, base.midi if base else {})
         try:
-            with session:
+            with session, _uninterrupted_end():
                 _run(session, desk, midi_input)
-        except KeyboardInterrupt:
-            pass  # the way to end a session without a terminal
         finally:
             _end(session, as_json)
     if session.complaints():
         raise WorkError("; ".join(session.complaints()))
+
+
+@contextmanager
+def _uninterrupted_end() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM end the session, once: what follows is quick, and has to be whole."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run(session: Session, desk: Desk, midi: MidiInput | None) -> None:
@@ -108,13 +123,15 @@ def _run(session: Session, desk: Desk, midi: MidiInput | None) -> None:
 
 
 def _watch(session: Session, desk: Desk, midi: MidiInput | None) -> None:
+    from rich.console import Console
     from rich.live import Live
 
     from .dashboard import Meters, dashboard
     from .keyboard import pressed
 
     meters = Meters(session.channels, 512)
-    with Live(console=console, screen=True, auto_refresh=False, transient=True) as picture:
+    screen = Console(stderr=True, highlight=False)  # which wraps its lines
+    with Live(console=screen, screen=True, auto_refresh=False, transient=True) as picture:
         while session.running():
             for key in pressed(FRAME_S):
                 if key == "r":
@@ -124,36 +141,40 @@ def _watch(session: Session, desk: Desk, midi: MidiInput | None) -> None:
             desk.hear_midi(midi.changes() if midi else [])
             snapshot = session.snapshot()
             meters.add(snapshot)
-            picture.update(dashboard(session, desk, meters, snapshot, console.width), refresh=True)
+            picture.update(dashboard(session, desk, meters, snapshot, screen.width), refresh=True)
 
 
 def _report(session: Session, desk: Desk, midi: MidiInput | None) -> None:
     """Plain lines from time to time."""
-    last = time.monotonic()
+    last, heard = time.monotonic(), []
     while session.running():
         time.sleep(FRAME_S)
         desk.hear_midi(midi.changes() if midi else [])
+        heard.append(session.snapshot())
         if time.monotonic() - last > LINE_S:
-            last = time.monotonic()
-            console.print(_line(session.snapshot()))
+            console.print(_line(heard))
+            last, heard = time.monotonic(), []
 
 
-def _line(snapshot: Snapshot) -> str:
+def _line(heard: list[Snapshot]) -> str:
+    """Some seconds in a line."""
     import numpy as np
 
-    def decibels(peaks: np.ndarray) -> str:
-        return " ".join(f"{20 * np.log10(max(peak, 1e-6)):.1f}" for peak in peaks)
+    def decibels(peaks: list[np.ndarray]) -> str:
+        return " ".join(f"{20 * np.log10(max(peak, 1e-6)):.1f}" for peak in np.max(peaks, axis=0))
 
-    gain = "" if snapshot.gain_db is None else f", gain {snapshot.gain_db:.1f} dB"
+    latest = heard[-1]
+    gains = [snapshot.gain_db for snapshot in heard if snapshot.gain_db is not None]
+    gain = f", gain {min(gains):.1f} dB" if gains else ""
     return (
-        f"{snapshot.seconds:.0f} s: in {decibels(snapshot.peaks_in)}, out {decibels(snapshot.peaks_out)} dBFS{gain}, "
-        f"load {100 * snapshot.load_median:.2f} %, {sum(snapshot.xruns.values())} drop-outs"
+        f"{latest.seconds:.0f} s: in {decibels([s.peaks_in for s in heard])}, out {decibels([s.peaks_out for s in heard])} dBFS{gain}, "
+        f"load {100 * latest.load_median:.2f} %, {sum(latest.xruns.values())} drop-outs"
     )
 
 
 def _end(session: Session, as_json: bool) -> None:
     summary = session.summary()
-    if session.recorder and session.recorder.samples:
+    if session.recorder and session.recorder.kept:
         seconds = session.recorder.samples / session.sample_rate
         console.print(f"{session.recorder.path}  {seconds:.1f} s, channels 1 to {session.channels} dry, then as many wet")
     drops, load = sum(summary["xruns"].values()), summary["load"]

@@ -19,6 +19,7 @@ from mlxopto.models.opto import Opto
 
 LINKS = ("off", "max", "mean")
 ENGINES = ("auto", "cpu", "gpu")
+MAKEUP_DB = 60  # at most, either way
 _SLICE = 1 << 16  # samples handed to the network at once, so that memory does not grow with length
 
 
@@ -116,8 +117,8 @@ class Mix:
     def __post_init__(self) -> None:
         if not 0 <= self.mix <= 1:
             raise RequestError(f"mix must be 0 to 1, got {self.mix}")
-        if not -60 <= self.makeup_db <= 60:
-            raise RequestError(f"makeup must be -60 to 60 dB, got {self.makeup_db}")
+        if not -MAKEUP_DB <= self.makeup_db <= MAKEUP_DB:
+            raise RequestError(f"makeup must be -{MAKEUP_DB} to {MAKEUP_DB} dB, got {self.makeup_db}")
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -145,15 +146,10 @@ class Stream:
         mix: Mix = FULLY_WET,
         setting: Setting | None = None,
     ):
-        link = link or ("off" if channels == 1 else "max")
-        if link not in LINKS:
-            raise RequestError(f"link must be one of {', '.join(LINKS)}, got {link!r}")
-        if channels < 1:
-            raise RequestError(f"channels must be at least 1, got {channels}")
-        self.panel, self.channels, self.link = compressor.panel, channels, link
+        self.panel, self.channels, self.link = compressor.panel, channels, check_link(link, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
         self.gain = np.ones((0, channels), np.float32)
-        self._engine = _engine(compressor.model, engine, channels, link, sample_rate)
+        self._engine = _engine(compressor.model, engine, channels, self.link, sample_rate)
         self._engine.aim(self.panel.normalise(self.setting), *mix.levels)
         self._engine.reset()
 
@@ -171,11 +167,9 @@ class Stream:
             raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
         heard = None if key is None else _audio(key).reshape(len(key), -1)
         if heard is not None:
-            keys_fit = heard.shape[1] in (1, self.channels) if self.link == "off" else heard.shape[1] > 0
-            if len(heard) != len(audio) or not keys_fit:
-                raise RequestError(
-                    f"a key must have the block's {len(audio)} samples in 1 or {self.channels} columns, got {heard.shape}"
-                )
+            check_link(self.link, self.channels, heard.shape[1])
+            if len(heard) != len(audio):
+                raise RequestError(f"a key must have the block's {len(audio)} samples, got {len(heard)}")
         y, gain = self._engine.process(audio.reshape(len(audio), self.channels), heard)
         self.gain = np.broadcast_to(gain, (len(audio), self.channels))
         return y.reshape(audio.shape)
@@ -204,8 +198,26 @@ class Stream:
             self.setting, self.mix = setting, changed
 
     def reset(self) -> None:
-        """At rest, as after silence, with the controls where they were set."""
+        """As a new stream, with the controls where they were set: the network's state of rest, which its training begins with."""
         self._engine.reset()
+
+
+def check_link(link: str | None, channels: int, keys: int = 0) -> str:
+    """The link, or what it is when not given: off for one channel, max for more.
+
+    Args:
+        keys: columns of an external side-chain, 0 without.
+    Raises:
+        RequestError: no such link, no channel, or keys that unlinked channels cannot share out.
+    """
+    link = link or ("off" if channels == 1 else "max")
+    if link not in LINKS:
+        raise RequestError(f"link must be one of {', '.join(LINKS)}, got {link!r}")
+    if channels < 1:
+        raise RequestError(f"channels must be at least 1, got {channels}")
+    if link == "off" and keys not in (0, 1, channels):
+        raise RequestError(f"{channels} channels that are not linked need 1 or {channels} side-chain channels, got {keys}")
+    return link
 
 
 def load(name: str | Path) -> Compressor:

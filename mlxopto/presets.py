@@ -36,7 +36,10 @@ def load(path: Path) -> Preset:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"the preset {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # TOMLDecodeError is a ValueError; so are bad UTF-8 and numbers of 5,000 digits
         raise RequestError(f"the preset {path} is not TOML: {error}") from error
     unknown = sorted(set(document) - _KEYS)
     if unknown:
@@ -95,4 +98,7 @@ def _number(path: Path, document: Mapping[str, Any], name: str, default: float) 
     value = document.get(name, default)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise RequestError(f"the preset {path} must have a number as {name}, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise RequestError(f"the preset {path} has a {name} that is too large") from error

@@ -590,7 +590,7 @@ def take_meters(plan, state, row):
 
 @kernel
 def settle(plan, weights, state):
-    """At rest, as after silence, with the controls arrived at their targets."""
+    """The network's state of rest, which training begins with, and its gain in silence; the controls have arrived at their targets."""
     for voice in range(plan.voices):
         v = voice_at(plan, voice * plan.voice_size)
         for i in range(v.end - v.window):

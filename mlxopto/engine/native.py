@@ -23,10 +23,12 @@ class NativeEngine:
     Args:
         link: off, a gain for each channel; max or mean, one for all.
         sample_rate: Hz; other rates than the network's own change its frames and filters, see `mlxopto.engine.rate`.
+    Raises:
+        RequestError: a sample rate that the network cannot be moved to.
     """
 
     def __init__(self, model: Opto, channels: int, link: str, sample_rate: int | None = None):
-        frames, filters = at_rate(model, sample_rate or model.config.sample_rate)
+        frames, filters = at_rate(model, model.config.sample_rate if sample_rate is None else sample_rate)
         self.plan, self.weights = pack(model, channels, LINKS[link], frames, filters)
         self.state = rest(self.plan)
 
@@ -41,7 +43,7 @@ class NativeEngine:
             kernel.aim(self.plan, self.state, target, voice)
 
     def reset(self) -> None:
-        """At rest, as after silence, with the controls where they were sent: what comes next begins without a pop."""
+        """The network's state of rest, which training begins with, with the controls arrived: what comes next begins without a pop."""
         kernel.settle(self.plan, self.weights, self.state)
 
     def process(self, x: np.ndarray, key: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

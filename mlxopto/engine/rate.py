@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlxopto.errors import RequestError
 from mlxopto.models.opto import Opto
 from mlxopto.vector import LANES
 
+LOWEST_RATE, HIGHEST_RATE = 8000, 192000
 _FIT_BAND_HZ = 20000.0
 
 
@@ -36,7 +38,13 @@ class Filters:
 
 
 def at_rate(model: Opto, sample_rate: int) -> tuple[Frames, Filters]:
-    """Frames and filters of a network at a sample rate in Hz."""
+    """Frames and filters of a network at a sample rate in Hz.
+
+    Raises:
+        RequestError: a rate below 8 or above 192 kHz; beyond, the fitted FIR is not held to anything where nobody hears.
+    """
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise RequestError(f"the network runs at {LOWEST_RATE} to {HIGHEST_RATE} Hz, not at {sample_rate}")
     config = model.config
     ratio = sample_rate / config.sample_rate
     hop = max(1, round(config.hop * ratio))

@@ -7,7 +7,7 @@ from numba import carray, types
 
 from mlxopto.compiled import inner, native_callback
 from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
-from mlxopto.live.lockfree import SIZE, SLOTS, floats_at, ints_at, pull, push, take
+from mlxopto.live.lockfree import RING_WORDS, SETTINGS_WORDS, SIZE, SLOTS, floats_at, ints_at, pull, push, take
 from mlxopto.vector import keep_between
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
@@ -17,6 +17,7 @@ COUNTERS, HISTOGRAM, METERS, RECORD, PLAY, CHANGES, SCRATCH = range(6, 13)
 # then numbers: side-chain channels after the audio ones; Hz; the system's number of the clock to measure load by
 KEYS, RATE, CLOCK = range(13, 16)
 TABLE_SIZE = 16
+PLAN_SIZE = len(Plan._fields)
 # the counters: samples so far, samples after which the stream ends, calls, calls longer than their block, what PortAudio reported,
 POSITION, LIMIT, CALLS, LATE, INPUT_UNDERFLOW, INPUT_OVERFLOW, OUTPUT_UNDERFLOW, OUTPUT_OVERFLOW = range(8)
 # samples that were no numbers, that the recording had no room for, that the file was late with; ns in all calls; samples in the last
@@ -46,7 +47,7 @@ def _now(clock, place):
 
 @inner
 def _plan(table):
-    p = carray(ints_at(table[PLAN]), 19)
+    p = carray(ints_at(table[PLAN]), PLAN_SIZE)
     return Plan(
         p[0],
         p[1],
@@ -73,7 +74,7 @@ def _plan(table):
 @inner
 def _turn_knobs(table, plan, state, position):
     """Aims at the latest settings if there are new ones, and notes when: the sample, and the number that came with the settings."""
-    settings = carray(ints_at(table[SETTINGS]), 5)
+    settings = carray(ints_at(table[SETTINGS]), SETTINGS_WORDS)
     slot = take(settings)
     if slot < 0:
         return
@@ -83,7 +84,7 @@ def _turn_knobs(table, plan, state, position):
         aim(plan, state, values, voice)
     note = carray(floats_at(table[SCRATCH]), (1, 3))
     note[0, 0], note[0, 1], note[0, 2] = np.float32(position >> 20), np.float32(position & 0xFFFFF), values[plan.knobs + MIXES]
-    push(carray(ints_at(table[CHANGES]), 19), note)
+    push(carray(ints_at(table[CHANGES]), RING_WORDS), note)
 
 
 @inner
@@ -97,7 +98,7 @@ def _chunk(table, counters, plan, weights, state, heard, played, at, count):
     y = played[at : at + count]
     x = heard[at : at + count]
     if table[PLAY]:
-        got = pull(carray(ints_at(table[PLAY]), 19), song)
+        got = pull(carray(ints_at(table[PLAY]), RING_WORDS), song)
         counters[UNPLAYED] += count - got
         for t in range(got, count):
             for c in range(channels):
@@ -118,7 +119,7 @@ def _chunk(table, counters, plan, weights, state, heard, played, at, count):
         for t in range(count):
             for c in range(channels):
                 both[t, channels + c] = y[t, c]
-        counters[UNRECORDED] += count - push(carray(ints_at(table[RECORD]), 19), both)
+        counters[UNRECORDED] += count - push(carray(ints_at(table[RECORD]), RING_WORDS), both)
 
 
 @inner
@@ -128,7 +129,7 @@ def _meter(table, counters, plan, state, samples):
     row = carray(floats_at(table[SCRATCH]), (1, width))
     counters[NOT_NUMBERS] += take_meters(plan, state, row[0, 1:])
     row[0, 0] = np.float32(samples)
-    push(carray(ints_at(table[METERS]), 19), row)
+    push(carray(ints_at(table[METERS]), RING_WORDS), row)
 
 
 @inner

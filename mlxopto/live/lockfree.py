@@ -18,9 +18,10 @@ from mlxopto.compiled import kernel
 _DIRTY = 4
 # words of a triple buffer: the slot in the middle and whether it is new; the reader's and the writer's slot; floats a slot; address
 MIDDLE, FRONT, BACK, SIZE, SLOTS = range(5)
+SETTINGS_WORDS = 5
 # words of a ring buffer, whose counters lie on cache lines of their own: rows written, rows read, rows, floats a row, address
 WRITTEN, READ, ROWS, WIDTH, DATA = 0, 8, 16, 17, 18
-_WORDS = 19
+RING_WORDS = 19
 
 
 def _atomic(emit: Any) -> Any:
@@ -129,7 +130,7 @@ class Ring:
 
     def __init__(self, rows: int, width: int):
         self._data = np.zeros((rows, width), np.float32)
-        self.words = np.zeros(_WORDS, np.int64)
+        self.words = np.zeros(RING_WORDS, np.int64)
         self.words[[ROWS, WIDTH, DATA]] = rows, width, self._data.ctypes.data
 
     def push(self, rows: np.ndarray) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,17 @@ from mlxopto.live.lockfree import Ring
 _WAIT_S = 0.02
 _ROWS = 16384  # read or written at once
 _BUFFER_S = 4.0
+_LARGEST_BYTES = (1 << 32) - (1 << 20)
+
+
+class _NothingRecordedError(Exception):
+    """Ends a recording that is not worth a file."""
 
 
 class Recorder:
     """Writes rows of a ring to a sound file of floats, from `start` to `close`.
 
-    `error` says why the recording ended early, if it did; what was recorded until then is kept.
+    `error` says why the recording ended early, if it did; what was recorded until then is kept. `kept`: the file has its name.
 
     Args:
         channels: of the file. force: replace a file that exists.
@@ -31,7 +37,7 @@ class Recorder:
         audio.check_writable(path, force)
         if "FLOAT" not in audio.subtypes(path):
             raise RequestError(f"{path} must be a WAV or AIFF file, because recordings are written as floats")
-        self.path, self.error, self.samples = path, "", 0
+        self.path, self.error, self.samples, self.kept = path, "", 0, False
         self.ring = Ring(int(_BUFFER_S * sample_rate), channels)
         self._format = sample_rate, channels
         self._ending = threading.Event()
@@ -48,7 +54,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with audio.replacing(self.path) as temporary:
+            with suppress(_NothingRecordedError), audio.replacing(self.path) as temporary:
                 writer = audio.Writer(temporary, *self._format, 0, "FLOAT")
                 self._write(writer)
                 try:
@@ -56,7 +62,8 @@ class Recorder:
                 except WorkError as error:  # what a full disk has taken stays
                     self.error = self.error or str(error)
                 if not self.samples:
-                    raise WorkError(f"nothing was recorded to {self.path}")
+                    raise _NothingRecordedError
+            self.kept = self.samples > 0
         except MlxoptoError as error:
             self.error = self.error or str(error)
 
@@ -70,6 +77,9 @@ class Recorder:
                     writer.write(rows)
                 except WorkError as error:
                     self.error = str(error)
+                    return
+                if self.samples * rows.shape[1] * 4 > _LARGEST_BYTES:
+                    self.error = f"{self.path.suffix[1:].upper()} files end at 4 GB"
                     return
                 self.samples += len(rows)
             elif ending:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlxopto.compressor import FULLY_WET, Compressor, Mix
+from mlxopto.compressor import FULLY_WET, Compressor, Mix, check_link
 from mlxopto.controls import Setting
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError, WorkError
@@ -23,6 +25,8 @@ from mlxopto.live.recorder import Player, Recorder
 
 _STALLED_S = 1.0  # a stream whose callback is not called for so long has lost its device
 _STOP_S = 0.7  # how long PortAudio may take to stop
+_POLL_S = 0.01
+_ABANDONED: list[object] = []  # sessions whose callback may still be called, and then needs its arrays
 _MICROPHONE = "allow the microphone for your terminal in System Settings, Privacy & Security, Microphone"
 
 
@@ -87,10 +91,14 @@ class Session:
         available = ports()
         self.output = find(available, options.output, "output")
         self.input = None if options.play else find(available, options.input, "input")
+        if options.play and options.input:
+            raise RequestError("--play takes the place of the input device; leave --input out")
+        if options.play and options.record and options.play.resolve() == options.record.resolve():
+            raise RequestError(f"{options.play} would be played and recorded to; give another file to --record")
         self.player = Player(options.play) if options.play else None
         self.channels = self._channels()
         self.sample_rate = self._sample_rate()
-        self.link = options.link or ("off" if self.channels == 1 else "max")
+        self.link = check_link(options.link, self.channels, options.sidechain_channels)
         engine = NativeEngine(compressor.model, self.channels, self.link, self.sample_rate)
         self.recorder = Recorder(options.record, self.sample_rate, 2 * self.channels, options.force) if options.record else None
         self._serial = 0
@@ -105,26 +113,32 @@ class Session:
         self.latency_samples = round(sum(latency if isinstance(latency, tuple) else (latency,)) * self.sample_rate)
 
     def __enter__(self) -> Session:
-        for helper in (self.recorder, self.player):
-            if helper:
-                helper.start()
-        self._last_call = (0, time.monotonic())
-        try:
-            self._stream.start()
-        except self._sd.PortAudioError as error:
-            self.__exit__()
-            raise WorkError(f"the audio stream does not start: {_reason(error)}") from error
+        with ExitStack() as starting:
+            for helper in (self.player, self.recorder):
+                if helper:
+                    helper.start()
+                    starting.callback(helper.close)
+            starting.callback(self._stop)
+            try:
+                self._stream.start()
+            except self._sd.PortAudioError as error:
+                raise WorkError(f"the audio stream does not start: {_reason(error)}") from error
+            self._last_call = (0, time.monotonic())
+            self._ending = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops; a device that is gone is left alone, because PortAudio would wait for it for ever."""
-        if not self._lost and not _within(_STOP_S, lambda: self._stream.close()):
+        self._ending.close()
+
+    def _stop(self) -> None:
+        """Ends the stream; one whose device is gone is left alone, because PortAudio would wait for it for ever."""
+        deadline = time.monotonic() + _STOP_S
+        while not self._lost and self._bridge.ended() and self._stream.active and time.monotonic() < deadline:
+            time.sleep(_POLL_S)  # what is on its way to the converter shall be heard
+        if self._lost or not _within(_STOP_S, lambda: self._stream.close()):
             self._lost = True
-        if self._lost:
+            _ABANDONED.append(self)
             atexit.unregister(self._sd._exit_handler)
-        for helper in (self.player, self.recorder):
-            if helper:
-                helper.close()
 
     def running(self) -> bool:
         """Whether the stream still runs; False when it has come to its end.
@@ -137,7 +151,8 @@ class Session:
         calls, now = self._bridge.count(native.CALLS), time.monotonic()
         if calls != self._last_call[0]:
             self._last_call = (calls, now)
-        if not self._stream.active or now - self._last_call[1] > _STALLED_S:
+        patience = max(_STALLED_S, 3 * max(self.options.block, self._bridge.count(native.BLOCK)) / self.sample_rate)
+        if not self._stream.active or now - self._last_call[1] > patience:
             self._lost = True
             raise DeviceLostError(f"the audio device {self.output.name} went away after {self.seconds:.1f} s")
         return True
@@ -245,6 +260,8 @@ class Session:
     def _limit(self) -> int:
         lengths = [FOREVER]
         if self.options.duration is not None:
+            if not 0 < self.options.duration < math.inf:
+                raise RequestError(f"--duration must be seconds above 0, got {self.options.duration}")
             lengths.append(round(self.options.duration * self.sample_rate))
         if self.player:
             lengths.append(self.player.header.samples)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mlxopto import presets
 from mlxopto.compressor import Mix
+from mlxopto.errors import RequestError
 from mlxopto.live.session import Snapshot
 from tests.conftest import untrained
 
@@ -25,19 +26,20 @@ class Recorded:
         self.setting, self.mix, self.bypassed = self.compressor.panel.setting({}), Mix(), False
         self.channels, self.sample_rate, self.latency_samples = 2, 48000, 128
         self.recorder = None
-        self.input = self.output = type("Port", (), {"name": "Interface"})()
+        self.input = self.output = type("Port", (), {"name": "Interface [/b] [red]"})()
 
     def set(self, setting, mix):
         self.setting, self.mix = dict(setting), mix
 
     def complaints(self):
-        return []
+        return ["the recording ended after 3.0 s: /tmp takes no more data, its disk may be full"]
 
     def bypass(self, on):
         self.bypassed = on
 
 
 def desk(tmp_path, device: str = "cl1b", **midi: int) -> Desk:
+    (tmp_path / "p.toml").touch()
     return Desk(Recorded(device), device, tmp_path / "p.toml", midi)
 
 
@@ -75,6 +77,12 @@ def test_positions_switches_mix_and_makeup(tmp_path):
     switch.press("right")
     switch.press("right")
     assert switch.values[switch.control.name] == before + 1
+    switch.midi = {switch.control.name: 7}
+    seen = []
+    for value in (0, 1, 2, 40, 63, 64, 90, 126, 127):
+        switch.hear_midi([(7, value)])
+        seen.append(switch.values[switch.control.name])
+    assert seen == [before] * 5 + [before + 1] * 4
 
 
 def test_a_and_b_are_two_settings(tmp_path):
@@ -117,6 +125,12 @@ def test_any_keys_leave_a_setting_that_the_panel_accepts_and_a_picture(tmp_path_
         console.print(dashboard(board.session, board, meters, snapshot, width))
         text = console.export_text()
         assert board.control.name.replace("_", " ") in text
+        flowing = " ".join(text.split())
+        assert "1 output underflow" in flowing or "1 input underflow" in flowing
+        assert "its disk may be full" in flowing
+        assert "qquit" in "".join(text.split()) or "".join(board.message.split()) in "".join(text.split())
+        if width > 100:
+            assert "Interface [/b] [red] -> Interface" in flowing
         assert max(map(len, text.splitlines())) <= width
     panel = board.session.compressor.panel
     assert (
@@ -132,3 +146,25 @@ def test_anything_typed_is_read(text):
 
 def test_escape_sequences_are_arrows():
     assert parse("\x1b[A\x1b[Bx\x1bOC\x1b[D") == ["up", "down", "x", "right", "left"]
+
+
+def test_keys_with_modifiers_and_function_keys_are_no_other_keys():
+    assert parse("\x1b[1;5C\x1b[15~\x1bq\x1b\x1bOPa\x1b[3~") == ["a"]
+
+
+def test_a_new_preset_takes_a_name_that_is_free(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cl1b.toml").write_text("precious")
+    board = Desk(Recorded(), "cl1b", None, {})
+    board.press("s")
+    board.press("right")
+    board.press("s")
+    assert (tmp_path / "cl1b.toml").read_text() == "precious"
+    saved = presets.load(tmp_path / "cl1b-2.toml")
+    assert board.session.compressor.panel.setting(saved.controls) == board.session.setting
+    assert not (tmp_path / "cl1b-3.toml").exists()
+
+
+def test_a_controller_for_no_control_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="there is no control 'volume' here"):
+        desk(tmp_path, volume=3)

@@ -250,9 +250,13 @@ def test_output_and_input_may_be_one_array():
 def test_what_does_not_fit_is_refused():
     stream = untrained().stream(2, link="off")
     block = np.zeros((10, 2), np.float32)
-    for key in (np.zeros((9, 1), np.float32), np.zeros((10, 3), np.float32)):
-        with pytest.raises(RequestError, match="a key must have the block's 10 samples"):
-            stream(block, key)
+    with pytest.raises(RequestError, match="a key must have the block's 10 samples, got 9"):
+        stream(block, np.zeros((9, 1), np.float32))
+    with pytest.raises(RequestError, match="2 channels that are not linked need 1 or 2 side-chain channels, got 3"):
+        stream(block, np.zeros((10, 3), np.float32))
+    for rate in (-48000, 0, 7999, 384000):
+        with pytest.raises(RequestError, match="the network runs at 8000 to 192000 Hz"):
+            untrained().stream(sample_rate=rate)
     with pytest.raises(RequestError, match="channel must be one of 2"):
         stream.set(channel=2)
     with pytest.raises(RequestError, match="engine must be one of auto, cpu, gpu, got 'tpu'"):
