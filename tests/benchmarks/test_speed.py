@@ -7,8 +7,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+import mlxopto
 from mlxopto.data.takes import Take
 from mlxopto.devices import device
+from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns
 from mlxopto.scan import cpu, reference
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.trainer import Trainer
@@ -78,3 +80,17 @@ def test_a_training_step_is_at_least_25_times_real_time():
     audio = config.batch * config.frames * trainer.model.config.hop / 48000
     print(f"\ntraining step of opto, batch {config.batch}, {config.frames} frames: {audio / step:.0f} times real time")
     assert audio / step > 25
+
+
+@pytest.mark.slow
+def test_the_live_callback_keeps_its_budget():
+    """30 ns a sample and 4 us in a block of 64; the tail by the thread's own clock, because the machine is shared."""
+    timers = [BlockTimer(mlxopto.load("cl1b"), 1, block) for block in (64, 4096)]
+    small, large = in_turns([Contender("", timer.block, timer.run) for timer in timers])
+    median = timers[0].block_us(0.5, time.CLOCK_MONOTONIC, 20000)
+    tail = timers[0].block_us(0.999, time.CLOCK_THREAD_CPUTIME_ID, 20000)
+    print(f"\nlive callback, mono: {large:.1f} ns a sample in blocks of 4096, {small:.1f} in blocks of 64")
+    print(f"a block of 64: median {median:.2f} us, 99.9th percentile of CPU time {tail:.1f} us")
+    assert large < 30
+    assert median < 4
+    assert tail < 30
