@@ -589,19 +589,26 @@ def take_meters(plan, state, row):
 
 
 @kernel
-def settle(plan, weights, state):
-    """The network's state of rest, which training begins with, and its gain in silence; the controls have arrived at their targets."""
+def forget(plan, state):
+    """Forgets all that was heard. The controls will have arrived at their targets with the next frame, which `rest` wants to be silent."""
     for voice in range(plan.voices):
         v = voice_at(plan, voice * plan.voice_size)
         for i in range(v.end - v.window):
             state[v.window + i] = _ZERO
-        state[v.hop_phase], state[v.tile_phase], state[v.gliding], state[v.lowest] = _ZERO, _ZERO, _ONE, UNHEARD
-        step = _glide(plan, weights, state, v, 1)
-        _network(plan, weights, state, v, step, 1)
+        state[v.hop_phase], state[v.tile_phase], state[v.gliding] = _ZERO, _ZERO, _ONE
+    for i in range(plan.voices * plan.voice_size, len(state)):
+        state[i] = _ZERO
+
+
+@kernel
+def rest(plan, state):
+    """After `forget` and a hop of silence: the state of rest that training begins with, with the gain that the silent frame had."""
+    for voice in range(plan.voices):
+        v = voice_at(plan, voice * plan.voice_size)
         for row in range(1 + MIXES):
-            ends = v.ends + row * ENDS
-            state[ends], state[ends + 1] = state[ends + 2], state[ends + 2]
+            state[v.ends + row * ENDS] = state[v.ends + row * ENDS + 1]
         for i in range(v.modulations - v.window):
             state[v.window + i] = _ZERO
+        state[v.hop_phase], state[v.tile_phase], state[v.lowest] = _ZERO, _ZERO, UNHEARD
     for i in range(plan.voices * plan.voice_size, len(state)):
         state[i] = _ZERO

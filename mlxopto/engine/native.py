@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlxopto.engine import kernel
-from mlxopto.engine.packing import GLIDE_S, pack, rest
+from mlxopto.engine.packing import GLIDE_S, pack, room
 from mlxopto.engine.rate import at_rate
 from mlxopto.models.opto import Opto
 from mlxopto.native import over_ranges
@@ -30,7 +30,7 @@ class NativeEngine:
     def __init__(self, model: Opto, channels: int, link: str, sample_rate: int | None = None):
         frames, filters = at_rate(model, model.config.sample_rate if sample_rate is None else sample_rate)
         self.plan, self.weights = pack(model, channels, LINKS[link], frames, filters)
-        self.state = rest(self.plan)
+        self.state = room(self.plan)
 
     def aim(self, knobs: Sequence[float], wet: float, dry: float, channel: int | None = None) -> None:
         """Sends the controls on their way: they glide straight to their new values within 20 ms, frame by frame.
@@ -44,7 +44,9 @@ class NativeEngine:
 
     def reset(self) -> None:
         """The network's state of rest, which training begins with, with the controls arrived: what comes next begins without a pop."""
-        kernel.settle(self.plan, self.weights, self.state)
+        kernel.forget(self.plan, self.state)
+        self.process(np.zeros((self.plan.hop, self.plan.channels), np.float32))
+        kernel.rest(self.plan, self.state)
 
     def process(self, x: np.ndarray, key: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """A block of any length, float32 (samples, channels), to the output and the linear gain of each sample (samples, gain paths).

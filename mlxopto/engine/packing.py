@@ -54,8 +54,8 @@ def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters
     return plan, aligned(np.concatenate([part.ravel() for part in (*network, *knobs, *colour)]))
 
 
-def rest(plan: Plan) -> np.ndarray:
-    """Room for the state, all zeros; `kernel.settle` makes it one of rest."""
+def room(plan: Plan) -> np.ndarray:
+    """Room for the state, all zeros."""
     return aligned(np.zeros(plan.voices * plan.voice_size + plan.channels * plan.channel_size))
 
 
