@@ -62,7 +62,7 @@ def live(
 
     mlxopto live --attack fast
     """
-    with patience("compiling the engine for this machine; this happens once, for about half a minute"):
+    with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
         from mlxopto import compressor as compressors
         from mlxopto.live.midi import MidiInput
         from mlxopto.live.session import LiveOptions, Session

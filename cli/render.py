@@ -72,7 +72,7 @@ def render(
     for warning in knobs.outside(compressor.panel, setting):
         console.print(f"warning: {warning}")
     mixed = knobs.mixed(base, mix, makeup)
-    with patience("compiling the engine for this machine; this happens once, for about half a minute"):
+    with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
         compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
     options = RenderOptions(setting, link, mixed, engine, subtype, clip, force)
     if demo:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlxopto.compressor import Compressor, Stream, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Compressor", "Stream", "__version__", "load"]
 
 
