@@ -10,7 +10,10 @@ import typer
 from mlxopto.controls import Panel, Setting
 from mlxopto.errors import RequestError
 
+from .display import console
+
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
+    from mlxopto.compressor import Compressor
     from mlxopto.compressor import Mix as Mixed
     from mlxopto.presets import Preset
 
@@ -37,12 +40,28 @@ Extrapolate = Annotated[
 ]
 
 
-def gather(options: dict[str, str | None], sets: list[str] | None) -> dict[str, str]:
+def gather(
+    attack: str | None,
+    release: str | None,
+    threshold: str | None,
+    ratio: str | None,
+    peak_reduction: str | None,
+    mode: str | None,
+    sets: list[str] | None,
+) -> dict[str, str]:
     """The controls given on the command line, by name, as text.
 
     Raises:
         RequestError: a --set that is not NAME=VALUE, or one control given twice.
     """
+    options = {
+        "attack": attack,
+        "release": release,
+        "threshold": threshold,
+        "ratio": ratio,
+        "peak_reduction": peak_reduction,
+        "mode": mode,
+    }
     given = {name: text for name, text in options.items() if text is not None}
     for item in sets or []:
         name, equals, text = item.partition("=")
@@ -53,6 +72,25 @@ def gather(options: dict[str, str | None], sets: list[str] | None) -> dict[str, 
             raise RequestError(f"{name} is given twice: {given[name]} and {text}")
         given[name] = text
     return given
+
+
+def model_name(model: str | None, preset: Preset | None) -> str:
+    """The model asked for, otherwise the preset's, otherwise the default."""
+    return model or (preset.model if preset else DEFAULT_MODEL)
+
+
+def choose(model: str | None, preset: Preset | None, given: dict[str, str], extrapolate: bool) -> tuple[Compressor, Setting]:
+    """The model, and the setting that the preset and then the options make; warns of controls beyond what it was trained on."""
+    from mlxopto import compressor as compressors
+
+    compressor = compressors.load(model_name(model, preset))
+    setting = compressor.panel.setting({**(preset.controls if preset else {}), **given}, extrapolate=extrapolate)
+    for control in compressor.panel.controls:
+        value = setting[control.name]
+        if not control.low <= value <= control.high:
+            told = f"{control.name} {control.format(value)} is outside {control.accepts()}, which the model was trained on"
+            console.print(f"warning: {told}")
+    return compressor, setting
 
 
 def load_preset(path: Path | None) -> Preset | None:
@@ -77,15 +115,6 @@ def _decibels(text: str) -> float:
         return float(number)
     except ValueError:
         raise RequestError(f"makeup must be -60 to 60 dB, got {text!r}") from None
-
-
-def outside(panel: Panel, setting: Setting) -> list[str]:
-    """A sentence for each control that stands beyond the range that the model was trained on."""
-    return [
-        f"{control.name} {control.format(setting[control.name])} is outside {control.accepts()}, which the model was trained on"
-        for control in panel.controls
-        if not control.low <= setting[control.name] <= control.high
-    ]
 
 
 def as_json(panel: Panel, setting: Setting) -> dict[str, Any]:

@@ -63,23 +63,14 @@ def live(
     mlxopto live --attack fast
     """
     with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
-        from mlxopto import compressor as compressors
         from mlxopto.live.midi import MidiInput
         from mlxopto.live.session import LiveOptions, Session
 
         from .desk import Desk
 
     base = knobs.load_preset(preset)
-    name = model or (base.model if base else knobs.DEFAULT_MODEL)
-    compressor = compressors.load(name)
-    given = {
-        "attack": attack, "release": release, "threshold": threshold, "ratio": ratio, "peak_reduction": peak_reduction, "mode": mode
-    }  # fmt: skip
-    setting = compressor.panel.setting(
-        {**(base.controls if base else {}), **knobs.gather(given, sets)}, extrapolate=extrapolate
-    )
-    for warning in knobs.outside(compressor.panel, setting):
-        console.print(f"warning: {warning}")
+    given = knobs.gather(attack, release, threshold, ratio, peak_reduction, mode, sets)
+    compressor, setting = knobs.choose(model, base, given, extrapolate)
     options = LiveOptions(
         input_, output, channels, sidechain_channels, rate, block, _latency(latency), link, duration, record, play, force
     )  # fmt: skip
@@ -89,7 +80,7 @@ def live(
             console.print(
                 f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, nothing is resampled"
             )
-        desk = Desk(session, name, preset, base.midi if base else {})
+        desk = Desk(session, knobs.model_name(model, base), preset, base.midi if base else {})
         try:
             with session, _uninterrupted_end():
                 _run(session, desk, midi_input)

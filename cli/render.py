@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import RequestError
 
 from . import knobs
 from .display import console, patience, share_done
@@ -57,20 +54,9 @@ def render(
     from mlxopto import compressor as compressors
     from mlxopto.render import RenderOptions
 
-    controls = {
-        "attack": attack,
-        "release": release,
-        "threshold": threshold,
-        "ratio": ratio,
-        "peak_reduction": peak_reduction,
-        "mode": mode,
-    }
-    given = knobs.gather(controls, sets)
+    given = knobs.gather(attack, release, threshold, ratio, peak_reduction, mode, sets)
     base = knobs.load_preset(preset)
-    compressor = compressors.load(model or (base.model if base else knobs.DEFAULT_MODEL))
-    setting = compressor.panel.setting({**(base.controls if base else {}), **given}, extrapolate=extrapolate)
-    for warning in knobs.outside(compressor.panel, setting):
-        console.print(f"warning: {warning}")
+    compressor, setting = knobs.choose(model, base, given, extrapolate)
     mixed = knobs.mixed(base, mix, makeup)
     with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
         compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
@@ -101,7 +87,7 @@ def _files(
     inputs: list[Path], output: Path | None, compressor: Compressor, options: RenderOptions, plot: Path | None
 ) -> list[FileReport]:
     from mlxopto import audio
-    from mlxopto.render import output_subtype, plan, render_file
+    from mlxopto.render import output_subtype, plan, render_files
 
     pairs = plan(inputs, output, compressor.card.name)
     # refuse everything that can be known before the first file is written
@@ -122,28 +108,10 @@ def _files(
             )
     total = sum(header.samples / header.sample_rate for header in headers)
     with share_done(pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} files", total) as progress:
-        shares = [0.0] * len(pairs)
-
-        def job(index: int) -> FileReport:
-            def told(share: float) -> None:
-                if stopped.is_set():
-                    raise WorkError("interrupted")
-                shares[index] = share * headers[index].samples / headers[index].sample_rate
-                progress(sum(shares) / total)
-
-            return render_file(*pairs[index], compressor, options, told)
-
-        stopped = threading.Event()
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mlxopto-file") as pool:
-            reports = []
-            try:
-                for report, header in zip(pool.map(job, range(len(pairs))), headers, strict=True):
-                    reports.append(report)
-                    _tell(report, header.subtype)
-            except BaseException:
-                stopped.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+        reports = []
+        for report, header in zip(render_files(pairs, compressor, options, progress), headers, strict=True):
+            reports.append(report)
+            _tell(report, header.subtype)
     if plot is not None:
         from mlxopto import plots
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from mlxopto import audio
 from mlxopto.background import ahead
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
 from mlxopto.loudness import LoudnessMeter
 
 AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
@@ -106,6 +109,35 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
         if source.resolve() in taken:
             raise RequestError(f"{source} is an input and would be an output too; give another output folder or file")
     return pairs
+
+
+def render_files(
+    pairs: Sequence[tuple[Path, Path]], compressor: Compressor, options: RenderOptions, progress: Progress
+) -> Iterator[FileReport]:
+    """Several files, as many at a time as there are cores; their reports in order.
+
+    Raises:
+        as `render_file`; no other file is begun then.
+    """
+    seconds = [header.samples / header.sample_rate for header in (audio.info(source) for source, _ in pairs)]
+    done = [0.0] * len(pairs)
+    stopped = threading.Event()
+
+    def job(index: int) -> FileReport:
+        def told(share: float) -> None:
+            if stopped.is_set():
+                raise WorkError("interrupted")
+            done[index] = share * seconds[index]
+            progress(sum(done) / sum(seconds))
+
+        return render_file(*pairs[index], compressor, options, told)
+
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mlxopto-file") as pool:
+        try:
+            yield from pool.map(job, range(len(pairs)))
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def render_file(source: Path, target: Path, compressor: Compressor, options: RenderOptions, progress: Progress) -> FileReport:
