@@ -132,7 +132,7 @@ class Session:
 
     def _stop(self) -> None:
         """Ends the stream; one whose device is gone is left alone, because PortAudio would wait for it for ever."""
-        deadline = time.monotonic() + _STOP_S
+        deadline = time.monotonic() + _STOP_S + self.latency_samples / self.sample_rate
         while not self._lost and self._bridge.ended() and self._stream.active and time.monotonic() < deadline:
             time.sleep(_POLL_S)  # what is on its way to the converter shall be heard
         if self._lost or not _within(_STOP_S, lambda: self._stream.close()):
