@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -45,6 +46,8 @@ def main() -> None:
     """Entry point of the console script: exit code 0 done, 1 the work failed, 2 the request was wrong."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)  # or the first file opened would be number 0, which MLX takes for a failure
     try:
         app()
     except MlxoptoError as error:

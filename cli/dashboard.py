@@ -14,10 +14,11 @@ from rich.text import Text
 from mlxopto.live.session import Session, Snapshot
 
 from .desk import HELP, Desk
+from .display import drop_outs
 
 FLOOR_DB = -60.0
 HOLD_S = 1.5
-HISTORY_ROWS, HISTORY_DB = 4, 20.0
+HISTORY_ROWS, HISTORY_DB = 3, 20.0
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -194,7 +195,7 @@ def _slot(desk: Desk) -> Text:
 
 
 def _health(session: Session, snapshot: Snapshot) -> str:
-    drops = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in snapshot.xruns.items() if count) or "no drop-outs"
+    drops = drop_outs(snapshot.xruns)
     record = f"   recording {session.recorder.samples / session.sample_rate:.0f} s" if session.recorder else ""
     record += "".join(f"   {complaint}" for complaint in session.complaints())
     odd = f"   {snapshot.not_numbers} input samples were no numbers" if snapshot.not_numbers else ""

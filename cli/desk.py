@@ -14,7 +14,7 @@ from mlxopto.live.session import Session
 MIX = Control("mix", "%", 0, 100, default=100)
 MAKEUP = Control("makeup", "dB", -MAKEUP_DB, MAKEUP_DB, default=0)
 COARSE, FINE = 0.1, 0.01  # of a knob's travel from -1 to 1
-HELP = "up down 1-9 select  left right turn  , . fine  p position  b bypass  a A/B  m MIDI  r reset  s save  q quit"
+HELP = "1-9 arrows  , . fine  p place  b bypass  a A/B  m MIDI  r reset  s save  q quit"
 
 
 class Desk:

@@ -15,6 +15,11 @@ PATIENCE_S = 3.0
 LONG_S = 30.0  # files longer than this get a progress bar
 
 
+def drop_outs(xruns: dict[str, int]) -> str:
+    """Drop-outs by kind; one mishap often counts as two kinds, so that they are not summed."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in xruns.items() if count) or "no drop-outs"
+
+
 @contextmanager
 def patience(message: str) -> Iterator[None]:
     """Says why it takes long, if it does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import termios
 import tty
@@ -19,14 +20,16 @@ _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 @contextmanager
 def keyboard() -> Iterator[bool]:
     """Hands keys over as they are pressed while the block runs; False where standard input is no terminal."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         yield False
         return
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
+    resumed = signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(sys.stdin))  # after Ctrl-Z and fg
     try:
         yield True
     finally:
+        signal.signal(signal.SIGCONT, resumed)
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 

@@ -16,7 +16,7 @@ import typer
 from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
-from .display import console, patience
+from .display import console, drop_outs, patience
 
 if TYPE_CHECKING:  # imported when the command runs: --help must not wait for MLX
     from mlxopto.live.midi import MidiInput
@@ -159,7 +159,7 @@ def _line(heard: list[Snapshot]) -> str:
     gain = f", gain {min(gains):.1f} dB" if gains else ""
     return (
         f"{latest.seconds:.0f} s: in {decibels([s.peaks_in for s in heard])}, out {decibels([s.peaks_out for s in heard])} dBFS{gain}, "
-        f"load {100 * latest.load_median:.2f} %, {sum(latest.xruns.values())} drop-outs"
+        f"load {100 * latest.load_median:.2f} %, {drop_outs(latest.xruns)}"
     )
 
 
@@ -168,10 +168,10 @@ def _end(session: Session, as_json: bool) -> None:
     if session.recorder and session.recorder.kept:
         seconds = session.recorder.samples / session.sample_rate
         console.print(f"{session.recorder.path}  {seconds:.1f} s, channels 1 to {session.channels} dry, then as many wet")
-    drops, load = sum(summary["xruns"].values()), summary["load"]
+    load = summary["load"]
     console.print(
         f"{summary['seconds']:.1f} s at {summary['sample_rate']} Hz, block {summary['block']}: load {100 * load['median']:.2f} % median, "
-        f"{100 * load['max']:.1f} % most, {summary['late']} late, {drops} drop-outs"
+        f"{100 * load['max']:.1f} % most, {summary['late']} late, {drop_outs(summary['xruns'])}"
     )
     if as_json:
         print(json.dumps(summary))

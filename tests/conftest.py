@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import mlx.core as mx
@@ -13,6 +14,8 @@ from mlxopto.compressor import Compressor
 from mlxopto.devices import DEVICES
 from mlxopto.models import build
 
+# PortAudio would attach this process to a JACK server of the user's, and crash it when a test starts its own
+os.environ.update(JACK_DEFAULT_SERVER="mlxopto-tests", JACK_NO_START_SERVER="1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
