@@ -74,11 +74,6 @@ def load(path: Path) -> tuple[Opto, Card]:
     return model, card
 
 
-def load_card(path: Path) -> Card:
-    """The card alone; raises as `load` does for the file and its metadata."""
-    return _read(path)[1]
-
-
 def find(name: str) -> Path:
     """The weights file for a name that is shipped ("cl1b") or a path.
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlxopto.engine import kernel
-from mlxopto.engine.packing import GLIDE_S, pack, room
+from mlxopto.engine.packing import pack, room
 from mlxopto.engine.rate import at_rate
 from mlxopto.models.opto import Opto
 from mlxopto.native import over_ranges
 
-__all__ = ["GLIDE_S", "NativeEngine"]
 LINKS = {"off": kernel.OFF, "max": kernel.MAX, "mean": kernel.MEAN}
 _WORTH_THREADS = 8192  # samples: shorter blocks are done before another thread has woken up
 
