@@ -25,7 +25,7 @@ _SOURCES = (
     "vector.py",
     "native.py",
     "loudness.py",
-    "scan",
+    "scan/cpu",
     "nn",
     "models",
     "devices",

@@ -1,18 +1,30 @@
 """The recurrences that every network here is made of, as differentiable MLX functions.
 
-`reference` is the definition; `cpu` holds the native kernels with hand-derived gradients. The functions here check shapes
-and choose: float32 runs on the native kernels, any other float type on the reference.
+`reference` is the definition; `cpu` and `gpu` hold kernels with hand-derived gradients. The functions here check shapes and
+choose a back end:
+
+- float64 runs on the reference;
+- otherwise the kernels of MLX's current device run: `gpu` on Apple silicon and NVIDIA, `cpu` elsewhere;
+- the environment variable MLXOPTO_SCAN, one of reference, cpu, gpu, forces one, for debugging.
+
+Inputs in float16 and bfloat16 give outputs of their type; weights and states are computed and handed out in float32.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import warnings
+from functools import cache
+from types import ModuleType
 
 import mlx.core as mx
 
-from mlxopto.scan import cpu, reference
+from mlxopto.errors import RequestError
+from mlxopto.scan import cpu, gpu, reference
 
 DISCRETIZATIONS = ("zoh", "euler")
+BACKENDS = {"reference": reference, "cpu": cpu, "gpu": gpu}
+_HALF = (mx.float16, mx.bfloat16)
 
 
 def selective_scan(
@@ -45,7 +57,7 @@ def selective_scan(
     batch, time, width = u.shape
     states = A.shape[-1]
     if state is None:
-        state = mx.zeros((batch, width, states), dtype=u.dtype)
+        state = mx.zeros((batch, width, states), dtype=_state_type(u))
     _check(
         dt=(dt, (batch, time, width)),
         A=(A, (width, states)),
@@ -54,7 +66,13 @@ def selective_scan(
         D=(D, (width,)),
         state=(state, (batch, width, states)),
     )
-    return _backend(u).selective_scan(u, dt, A, B, C, D, state, discretization)
+    backend = _backend("selective_scan", u, width, states)
+    dtype = u.dtype
+    if dtype in _HALF:
+        A, D, state = _to_float32(A, D, state)
+        u, dt, B, C = (x.astype(dtype) for x in (u, dt, B, C)) if backend is gpu else _to_float32(u, dt, B, C)
+    y, state = backend.selective_scan(u, dt, A, B, C, D, state, discretization)
+    return y.astype(dtype), state
 
 
 def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
@@ -74,14 +92,50 @@ def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array 
     batch, time, _ = gates.shape
     hidden = weight.shape[-1]
     if state is None:
-        state = mx.zeros((batch, hidden), dtype=gates.dtype)
+        state = mx.zeros((batch, hidden), dtype=_state_type(gates))
     _check(
         gates=(gates, (batch, time, 3 * hidden)),
         weight=(weight, (3 * hidden, hidden)),
         bias=(bias, (hidden,)),
         state=(state, (batch, hidden)),
     )
-    return _backend(gates).gru_scan(gates, weight, bias, state)
+    backend, dtype = _backend("gru_scan", gates, hidden), gates.dtype
+    if dtype in _HALF:
+        gates, weight, bias, state = _to_float32(gates, weight, bias, state)
+    h, state = backend.gru_scan(gates, weight, bias, state)
+    return h.astype(dtype), state
+
+
+def lstm_scan(
+    gates: mx.array, weight: mx.array, state: mx.array | None = None, cell: mx.array | None = None
+) -> tuple[mx.array, tuple[mx.array, mx.array]]:
+    """The recurrence of a long short-term memory, as in Keras, cuDNN and MLX.
+
+        i, f, o = sigmoid(gates_ifo[t] + W_ifo h[t-1]),  g = tanh(gates_g[t] + W_g h[t-1])
+        c[t] = f c[t-1] + i g,  h[t] = o tanh(c[t])
+
+    Args:
+        gates: (batch, time, 4 H), the input's share of the gates, bias included, in the order i, f, g, o.
+        weight: (4 H, H), the recurrent weights in that order. state, cell: (batch, H), zeros when not given.
+    Returns:
+        h (batch, time, H) and the state and cell after the last step.
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    batch, time, _ = gates.shape
+    hidden = weight.shape[-1]
+    state, cell = (mx.zeros((batch, hidden), dtype=_state_type(gates)) if x is None else x for x in (state, cell))
+    _check(
+        gates=(gates, (batch, time, 4 * hidden)),
+        weight=(weight, (4 * hidden, hidden)),
+        state=(state, (batch, hidden)),
+        cell=(cell, (batch, hidden)),
+    )
+    backend, dtype = _backend("lstm_scan", gates, hidden), gates.dtype
+    if dtype in _HALF:
+        gates, weight, state, cell = _to_float32(gates, weight, state, cell)
+    h, last = backend.lstm_scan(gates, weight, state, cell)
+    return h.astype(dtype), last
 
 
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
@@ -97,13 +151,41 @@ def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | 
     batch, _ = x.shape
     (poles,) = rate.shape
     if state is None:
-        state = mx.zeros((batch, poles), dtype=x.dtype)
+        state = mx.zeros((batch, poles), dtype=_state_type(x))
     _check(mix=(mix, (poles,)), state=(state, (batch, poles)))
-    return _backend(x).one_pole_bank(x, rate, mix, state)
+    backend, dtype = _backend("one_pole_bank", x, poles), x.dtype
+    if dtype in _HALF:
+        x, rate, mix, state = _to_float32(x, rate, mix, state)
+    y, state = backend.one_pole_bank(x, rate, mix, state)
+    return y.astype(dtype), state
 
 
-def _backend(array: mx.array) -> Any:
-    return cpu if array.dtype == mx.float32 else reference
+def _backend(name: str, x: mx.array, width: int, states: int = 1) -> ModuleType:
+    """The back end for a function, its input and its sizes, as the module says; one that cannot run is told once."""
+    wanted = os.environ.get("MLXOPTO_SCAN") or ("gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu")
+    if wanted not in BACKENDS:
+        raise RequestError(f"MLXOPTO_SCAN must be one of {', '.join(BACKENDS)}, got {wanted}")
+    if x.dtype == mx.float64:
+        return reference
+    if wanted == "gpu":
+        obstacle = gpu.unfit(name, width, states) if gpu.available() else "MLX finds no GPU here"
+        if obstacle:
+            _tell_once(f"{obstacle}; the CPU kernels run instead")
+            return cpu
+    return BACKENDS[wanted]
+
+
+@cache
+def _tell_once(sentence: str) -> None:
+    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+
+
+def _state_type(x: mx.array) -> mx.Dtype:
+    return mx.float32 if x.dtype in _HALF else x.dtype
+
+
+def _to_float32(*arrays: mx.array) -> tuple[mx.array, ...]:
+    return tuple(array.astype(mx.float32) for array in arrays)
 
 
 def _check(**arrays: tuple[mx.array, tuple[int, ...]]) -> None:

@@ -44,6 +44,19 @@ def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array)
     return (mx.stack(outputs, axis=1) if outputs else gates[:, :, :hidden]), state
 
 
+def lstm_scan(
+    gates: mx.array, weight: mx.array, state: mx.array, cell: mx.array
+) -> tuple[mx.array, tuple[mx.array, mx.array]]:
+    """See `mlxopto.scan.lstm_scan`; state and cell are required here."""
+    outputs = []
+    for t in range(gates.shape[1]):
+        i, f, g, o = mx.split(gates[:, t] + state @ weight.T, 4, axis=-1)
+        cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
+        state = mx.sigmoid(o) * mx.tanh(cell)
+        outputs.append(state)
+    return (mx.stack(outputs, axis=1) if outputs else gates[..., : state.shape[1]]), (state, cell)
+
+
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
     """See `mlxopto.scan.one_pole_bank`; the state is required here."""
     outputs = []

@@ -1,0 +1,14 @@
+"""GPU back end: launchers of the kernels in `mlxopto/scan/kernels`, one text for Metal and CUDA, one recurrence a file.
+
+Each function takes what `mlxopto.scan` checked, in float32 (`selective_scan` also u, dt, B and C in float16 or bfloat16), is
+differentiable in every argument and can be compiled with `mx.compile`. `unfit` says what a kernel has no room for.
+"""
+
+from mlxopto.scan.gpu.gru import gru_scan
+from mlxopto.scan.gpu.launch import available
+from mlxopto.scan.gpu.leaky import one_pole_bank
+from mlxopto.scan.gpu.lstm import lstm_scan
+from mlxopto.scan.gpu.selective import selective_scan
+from mlxopto.scan.gpu.sizes import unfit
+
+__all__ = ["available", "gru_scan", "lstm_scan", "one_pole_bank", "selective_scan", "unfit"]
