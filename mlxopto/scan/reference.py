@@ -44,9 +44,7 @@ def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array)
     return (mx.stack(outputs, axis=1) if outputs else gates[:, :, :hidden]), state
 
 
-def lstm_scan(
-    gates: mx.array, weight: mx.array, state: mx.array, cell: mx.array
-) -> tuple[mx.array, tuple[mx.array, mx.array]]:
+def lstm_scan(gates: mx.array, weight: mx.array, state: mx.array, cell: mx.array) -> tuple[mx.array, tuple[mx.array, mx.array]]:
     """See `mlxopto.scan.lstm_scan`; state and cell are required here."""
     outputs = []
     for t in range(gates.shape[1]):

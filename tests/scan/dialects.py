@@ -7,7 +7,7 @@ import re
 import mlx.core as mx
 
 from mlxopto.scan.gpu import sizes
-from mlxopto.scan.gpu.launch import _POSITION, SIMD, Kernel, text
+from mlxopto.scan.gpu.launch import POSITION, SIMD, Kernel, text
 
 # what MLX 0.32 calls its types in CUDA and in Metal
 TYPES = {
@@ -46,7 +46,7 @@ def program(kernel: Kernel, dialect: str, dtype: mx.Dtype, known: dict[str, int 
     for name, value in known.items():
         kind, word = ("bool", str(value).lower()) if isinstance(value, bool) else ("int", str(value))
         lines.append(f"  constexpr {kind} {name} = {word};")
-    body = "\n".join([*lines, _POSITION[dialect], kernel.body])
+    body = "\n".join([*lines, POSITION[dialect], kernel.body])
     head = text(f"dialect_{dialect}.h") + text("arithmetic.h")
     mark = "kernel" if dialect == "metal" else "__global__"
     return f"{head}\n{mark} void {kernel.name}({', '.join(arguments)}) {{\n{body}\n}}\n"

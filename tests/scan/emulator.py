@@ -84,7 +84,10 @@ def variants() -> list[tuple[Kernel, mx.Dtype]]:
 
 def as_function(kernel: Kernel, name: str, element: str) -> str:
     """The kernel as a C++ function of `Arguments`, with T = element. Constants are variables, so that one compilation serves all."""
-    lines = [f"static void {name}(const Arguments &arguments, uint3 position, uint3 place) {{", f"using T [[maybe_unused]] = {element};"]
+    lines = [
+        f"static void {name}(const Arguments &arguments, uint3 position, uint3 place) {{",
+        f"using T [[maybe_unused]] = {element};",
+    ]
     for i, constant in enumerate(CONSTANTS):
         if re.search(rf"\b{constant}\b", kernel.body):
             lines.append(f"const int {constant} = arguments.constants[{i}];")
@@ -154,7 +157,9 @@ class Emulator:
         assert set(constants) <= set(CONSTANTS)
         values = {"THREADS": threads, "SIMD": SIMD, **constants}
         for name in CONSTANTS:
-            assert name in values or not re.search(rf"^[^/]*\b{name}\b", kernel.body, re.M), f"{kernel.name} is not given {name}"
+            assert name in values or not re.search(rf"^[^/]*\b{name}\b", kernel.body, re.M), (
+                f"{kernel.name} is not given {name}"
+            )
         header = [variants().index((kernel, dtype if kernel.typed else mx.float32)), threads, *groups, self.order]
         message = [_ints(*header, len(CONSTANTS), *(int(values.get(name, 0)) for name in CONSTANTS), len(inputs))]
         for array in inputs:

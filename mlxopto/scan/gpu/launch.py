@@ -14,7 +14,7 @@ import mlx.core as mx
 SIMD = 32  # threads that run in step and can shuffle, on every GPU that MLX knows
 
 # MLX declares what a Metal kernel is told about its position only if the body names it
-_POSITION = {
+POSITION = {
     "metal": "const uint3 position = thread_position_in_threadgroup, place = threadgroup_position_in_grid;\n",
     "cuda": "const uint3 position = threadIdx, place = blockIdx;\n",
 }
@@ -75,7 +75,7 @@ def launch(
 def _compiled(kernel: Kernel, dialect: str) -> Any:
     """MLX's callable. Its name holds a hash, because MLX keeps CUDA kernels on disk by their name alone."""
     header = text(f"dialect_{dialect}.h") + text("arithmetic.h")
-    source = _POSITION[dialect] + kernel.body
+    source = POSITION[dialect] + kernel.body
     digest = hashlib.sha256((header + source).encode()).hexdigest()[:12]
     make = mx.fast.metal_kernel if dialect == "metal" else mx.fast.cuda_kernel
     return make(

@@ -20,9 +20,7 @@ def _scan(gates, weight, state, cell):
     batch, time, _ = gates.shape
     hidden = state.shape[1]
     shapes = [(batch, time, hidden)] * 2
-    h, c = launch(
-        _FORWARD, (gates, weight, state, cell), shapes, (batch, 1), group(4 * hidden), H=hidden, AHEAD=AHEAD
-    )
+    h, c = launch(_FORWARD, (gates, weight, state, cell), shapes, (batch, 1), group(4 * hidden), H=hidden, AHEAD=AHEAD)
     return h, c
 
 

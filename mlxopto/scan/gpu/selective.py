@@ -54,7 +54,9 @@ def _plan(u, A):
     batch, time, width = u.shape
     states = A.shape[1]
     if batch * time * max(width, states) > _MAX_SIZE:
-        raise ValueError(f"selective_scan takes up to 2^30 values an array on the GPU, got {batch} x {time} x {max(width, states)}")
+        raise ValueError(
+            f"selective_scan takes up to 2^30 values an array on the GPU, got {batch} x {time} x {max(width, states)}"
+        )
     threads = group(width * lanes(states))
     length = chunk_length(time, batch * threads)
     chunks = -(-time // length)
