@@ -38,6 +38,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="How long to train on this machine. [default: 30]")] = None,
     steps: Annotated[int | None, typer.Option(help="How many steps instead of minutes.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/DEVICE]")] = None,
+    engine: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: the GPU if there is one. [default: auto]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, settings, material and order. [default: 0]")] = None,
     init: Annotated[
         str | None, typer.Option(help="Start from these weights (a shipped model's name or a file), with a fresh schedule.")
@@ -63,6 +64,7 @@ def train(
         "arch": arch,
         "minutes": minutes,
         "steps": steps,
+        "engine": engine,
         "seed": seed,
         "init": init,
     }

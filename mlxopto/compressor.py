@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import soxr
 
-from mlxopto import weights
+from mlxopto import engines, weights
 from mlxopto.controls import Panel, Setting
 from mlxopto.engine import MlxEngine, NativeEngine
 from mlxopto.engine.kernel import LOUDEST
@@ -18,7 +18,6 @@ from mlxopto.errors import RequestError
 from mlxopto.models.opto import Opto
 
 LINKS = ("off", "max", "mean")
-ENGINES = ("auto", "cpu", "gpu")
 MAKEUP_DB = 60  # at most, either way
 _SLICE = 1 << 16  # samples handed to the network at once, so that memory does not grow with length
 
@@ -231,12 +230,9 @@ def load(name: str | Path) -> Compressor:
 
 
 def _engine(model: Opto, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
-    if name not in ENGINES:
-        raise RequestError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    engines.check(name)
     if name != "gpu":
         return NativeEngine(model, channels, link, sample_rate)
-    if not (mx.metal.is_available() or mx.cuda.is_available()):
-        raise RequestError("engine gpu needs a GPU that MLX can use, and there is none here; take cpu")
     if sample_rate not in (None, model.config.sample_rate):
         raise RequestError(f"engine gpu runs at the model's {model.config.sample_rate} Hz only, got {sample_rate}")
     return MlxEngine(model, channels, link, mx.Device(mx.gpu))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -13,6 +15,8 @@ from mlxopto import weights
 from mlxopto.compressor import Compressor
 from mlxopto.devices import DEVICES
 from mlxopto.models import build
+from mlxopto.scan import gpu
+from tests.scan import emulator
 
 # PortAudio would attach this process to a JACK server of the user's, and crash it when a test starts its own
 os.environ.update(JACK_DEFAULT_SERVER="mlxopto-tests", JACK_NO_START_SERVER="1")
@@ -62,6 +66,29 @@ def noise() -> np.ndarray:
     rng = np.random.default_rng(3)
     levels = np.repeat(10 ** rng.uniform(-3, -0.3, 20), 4800)
     return (rng.standard_normal(96000) * levels * 0.3).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def _program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+    if sys.platform == "darwin":
+        pytest.skip("fibers and the address sanitizer need Linux; on a Mac the GPU itself runs these tests")
+    found = emulator.compiler()
+    if found is None:
+        pytest.skip("needs a C++ compiler (c++, g++ or clang++)")
+    running = emulator.Emulator(tmp_path_factory.mktemp("emulator"), found)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def emulated(_program: emulator.Emulator, monkeypatch: pytest.MonkeyPatch) -> emulator.Emulator:
+    """The kernels as C++ under sanitizers: `scan` chooses the GPU, and its launches go to the emulator."""
+    for module in emulator.MODULES:
+        monkeypatch.setattr(module, "launch", _program.launch)
+    monkeypatch.setattr(gpu, "available", lambda: True)
+    monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
+    _program.order, _program.bytes = 0, 0
+    return _program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

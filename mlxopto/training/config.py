@@ -20,6 +20,7 @@ class TrainConfig:
     arch: str = "opto"
     minutes: float = 30.0  # aimed at; `steps` is what counts once it is known
     steps: int = 0  # 0: measured from `minutes` when the run starts
+    engine: str = "auto"  # cpu, gpu, or auto: the GPU if there is one; what counts once the run has started is in its folder
     seed: int = 0
     init: str | None = None  # weights to start from
     quick: bool = False

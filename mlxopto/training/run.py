@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 
 import mlxopto
-from mlxopto import audio, weights
+from mlxopto import audio, engines, weights
 from mlxopto.data.captures import CaptureSource
 from mlxopto.data.takes import Source
 from mlxopto.data.virtual import VirtualSource, read_material
@@ -26,15 +26,18 @@ from mlxopto.devices import device
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.evaluation.scores import Scores
 from mlxopto.models import parameter_count
+from mlxopto.scan import gpu
 from mlxopto.training import checkpoint
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.trainer import StepResult, Trainer
+from mlxopto.training.step import StepResult
+from mlxopto.training.trainer import Trainer
 
 CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.safetensors", "result.json"
 WEIGHTS = f"weights{weights.SUFFIX}"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
 VALIDATIONS = 40  # a run
+_DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def train(config: TrainConfig, folder: Path, report: Report) -> dict[str, Any]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder} exists already; --resume goes on with a run, --out names another folder")
-    with mx.stream(mx.cpu):
+    config = replace(config, engine=_engine(config))
+    with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
         if not config.steps:
             config = replace(config, steps=_measured_steps(config, source))
@@ -86,7 +90,8 @@ def resume(folder: Path, report: Report) -> dict[str, Any]:
     if (folder / RESULT).is_file():
         result: dict[str, Any] = json.loads((folder / RESULT).read_text())
         return result
-    with mx.stream(mx.cpu):
+    config = replace(config, engine=_engine(config))
+    with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
         run = _Run(folder, Trainer(config, source), fingerprint(source), report)
         if (folder / CHECKPOINT).is_file():
@@ -110,6 +115,12 @@ def open_source(config: TrainConfig) -> Source:
             device(config.device or ""), config.sample_rate, config.seed, settings=128, takes=12, pool_s=180, material=material
         )
     return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material)
+
+
+def _engine(config: TrainConfig) -> str:
+    """Where a run computes, cpu or gpu."""
+    engines.check(config.engine)
+    return ("gpu" if gpu.available() else "cpu") if config.engine == "auto" else config.engine
 
 
 def fingerprint(source: Source) -> str:
@@ -154,6 +165,7 @@ class _Run:
                     recent.append(self.trainer.advance())
                     step = self.trainer.step
                     if step % LOG_EVERY == 0 or step == steps:
+                        self.trainer.check()
                         self._log(log, {"step": step, **_mean(recent), "seconds": round(self.seconds, 2)})
                         self._show(recent)
                         recent = []
@@ -261,9 +273,11 @@ def _measured_steps(config: TrainConfig, source: Source) -> int:
     try:
         for _ in range(5):
             trainer.advance()
+        trainer.check()
         start = time.monotonic()
         for _ in range(30):
             trainer.advance()
+        trainer.check()
         a_step = (time.monotonic() - start) / 30
         start = time.monotonic()
         trainer.validate()
@@ -275,4 +289,4 @@ def _measured_steps(config: TrainConfig, source: Source) -> int:
 
 def _mean(results: list[StepResult]) -> dict[str, float]:
     names = ("loss", "waveform", "gain", "gradient_norm", "learning_rate")
-    return {name: float(f"{np.mean([getattr(r, name) for r in results]):.5g}") for name in names}
+    return {name: float(f"{np.mean([float(getattr(r, name)) for r in results]):.5g}") for name in names}

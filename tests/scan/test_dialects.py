@@ -15,7 +15,11 @@ from tests.scan import dialects, emulator
 
 HERE = Path(__file__).parent
 VARIANTS = emulator.variants()
-CUDA_HEAD = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\nstruct Shape { int d[8]; __device__ int operator[](int i) const { return d[i]; } };\n"
+CUDA_HEAD = """
+#include <cuda_fp16.h>
+#include <cuda_bf16.h>
+struct Shape { int d[8]; __device__ int operator[](int i) const { return d[i]; } };
+"""
 
 
 def metal_errors(kernel: Kernel, dtype: mx.Dtype, folder: Path, body: str | None = None) -> str:
@@ -43,8 +47,8 @@ def test_the_metal_text_uses_only_what_metal_has(kernel, dtype, tmp_path):
     [
         ("const float third = 1.0 / 3.0f * h[0];", "double"),
         ("const double exact = 0;", "poisoned"),
-        ("float *there = sums;", "address space"),
-        ("const float *there = gates;", "address space"),
+        ("float *there = sums;", "address_space"),
+        ("const float *there = gates;", "device float"),
         ("float row[gates_shape[1]];", "variable length array"),
         ("std::abort();", "poisoned"),
     ],

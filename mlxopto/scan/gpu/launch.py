@@ -52,7 +52,7 @@ def launch(
     groups: tuple[int, int],
     threads: int,
     dtype: mx.Dtype = mx.float32,
-    **constants: int | bool,
+    **constants: Any,
 ) -> list[mx.array]:
     """The kernel's outputs, lazily.
 

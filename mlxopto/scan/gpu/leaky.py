@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 import mlx.core as mx
 
@@ -19,7 +20,7 @@ def _run(reverse: bool, v: mx.array, leak: mx.array, start: mx.array) -> mx.arra
     """p[t] = (1 - leak) p[t-1] + v[t] from p = start; in reverse from p[t+1]. v: (batch, time, K), start: (batch, K)."""
     batch, time, poles = v.shape
     chunks = -(-time // _CHUNK)
-    sizes = {"K": poles, "CHUNK": _CHUNK, "REVERSE": reverse}
+    sizes: dict[str, Any] = {"K": poles, "CHUNK": _CHUNK, "REVERSE": reverse}
     if chunks > 1:
         groups = (-(-(chunks - 1) * poles // _THREADS), batch)
         (local,) = launch(_LOCAL, (v, leak), [(batch, chunks - 1, poles)], groups, _THREADS, **sizes)
@@ -41,7 +42,7 @@ def _leaky_sums(v, leak, start):
 
 @_leaky_sums.vjp
 def _leaky_sums_vjp(primals, grad, sums):
-    v, leak, start = primals
+    _, leak, start = primals
     grad_v = _run(True, grad, leak, mx.zeros_like(start))
     before = mx.concatenate([start[:, None], sums[:, :-1]], axis=1)
     return grad_v, -(grad_v * before).sum((0, 1)), (1 - leak) * grad_v[:, 0]

@@ -1,0 +1,83 @@
+"""What a training step is, however it is computed: its loss and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import mlx.core as mx
+from mlx.utils import tree_map
+
+from mlxopto.models.opto import Opto, State
+from mlxopto.training.config import TrainConfig
+from mlxopto.training.loss import gain_loss, waveform_loss
+from mlxopto.training.stream import Chunk
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step's mean losses and gradient norm before clipping, numbers or scalars that MLX has yet to compute."""
+
+    loss: float | mx.array
+    waveform: float | mx.array
+    gain: float | mx.array
+    gradient_norm: float | mx.array
+    learning_rate: float
+
+
+class Step(Protocol):
+    """Changes a model and its optimizer by a chunk of data, and carries the network's state from chunk to chunk.
+
+    A step whose gradient is not finite changes nothing but the state, which then starts from rest.
+    """
+
+    def __call__(self, chunk: Chunk, learning_rate: float) -> StepResult:
+        """One step."""
+
+    @property
+    def not_finite(self) -> int:
+        """How many steps in a row had a gradient that was not finite; waits for what is under way."""
+
+    def states(self) -> list[Any]:
+        """The carried state, for a checkpoint."""
+
+    def restore(self, states: list[Any], not_finite: int) -> None:
+        """Takes what a checkpoint kept; arrays without elements are not in it."""
+
+    def close(self) -> None:
+        """Ends what runs beside."""
+
+
+def objective(
+    model: Opto,
+    config: TrainConfig,
+    x: mx.array,
+    y: mx.array,
+    power: mx.array,
+    controls: mx.array,
+    starts: mx.array | None,
+    state: State | None,
+) -> tuple[mx.array, tuple[mx.array, mx.array, State]]:
+    """The loss, and its waveform and gain terms and the state after the chunk.
+
+    Args:
+        x, y: (batch, samples). power: (batch,), of each whole target. controls: (batch, knobs).
+        starts: (batch,), true where a sequence begins; None where none does. state: None before the first chunk.
+    """
+    if starts is not None:
+        state = start_some(model.initial_state(controls), starts, state)
+    estimate, state = model(x, controls, state)
+    waveform, gain = waveform_loss(estimate, y, power).mean(), gain_loss(x, estimate, y).mean()
+    return 2 * ((1 - config.gain_share) * waveform + config.gain_share * gain), (waveform, gain, state)
+
+
+def start_some(rest: State, starts: mx.array, state: State | None) -> State:
+    """The state, at rest where `starts` (batch,) is true."""
+    if state is None:
+        return rest
+
+    def choose(fresh: mx.array, carried: mx.array) -> mx.array:
+        return mx.where(starts.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, carried) if fresh.size else fresh
+
+    chosen: State = tree_map(choose, rest, state)
+    return chosen
