@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ def bench(
     with_peers: Annotated[
         bool, typer.Option("--peers", help="Other engines too, as far as the extra peers is installed.")
     ] = False,
+    on_gpu: Annotated[bool, typer.Option("--gpu", help="The GPU's kernels instead: a table to send to the authors.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the cost curves to this PNG.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a picture that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
@@ -32,6 +34,11 @@ def bench(
     from mlxopto import audio, compressor
     from mlxopto.evaluation import bench as measure
 
+    if on_gpu:
+        if with_peers or plot is not None:
+            raise RequestError("--gpu stands alone; leave out --peers and --plot")
+        _bench_gpu(model, as_json)
+        return
     if plot is not None:
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
@@ -57,6 +64,27 @@ def bench(
         print(json.dumps(result))
     else:
         _show(result)
+
+
+def _bench_gpu(model: str | None, as_json: bool) -> None:
+    import mlx.core as mx
+
+    from mlxopto import compressor, engines
+    from mlxopto.evaluation import gpu
+    from mlxopto.evaluation.bench import machine
+
+    engines.check("gpu")
+    with mx.stream(mx.gpu):
+        rows = gpu.rows(
+            compressor.load(model or knobs.DEFAULT_MODEL), gpu.Sizes(), lambda what: console.print(f"measuring {what}")
+        )
+    result = {"machine": machine(), "device": gpu.device_name(), "mlx": version("mlx"), "gpu": rows}
+    if as_json:
+        print(json.dumps(result))
+        return
+    out = Console(highlight=False)
+    out.print(f"{result['device']}, MLX {result['mlx']}, {result['machine']}")
+    out.print(_table("kernels on the GPU", rows, ("what", "size", "ms", "gb_per_s", "share_of_copy", "speed")))
 
 
 def _show(result: dict[str, Any]) -> None:

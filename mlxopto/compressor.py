@@ -19,7 +19,6 @@ from mlxopto.models.opto import Opto
 
 LINKS = ("off", "max", "mean")
 MAKEUP_DB = 60  # at most, either way
-_SLICE = 1 << 16  # samples handed to the network at once, so that memory does not grow with length
 
 
 class Compressor:
@@ -59,7 +58,7 @@ class Compressor:
         samples = len(columns)
         if sample_rate != self.sample_rate:
             columns = _resample(columns, sample_rate, self.sample_rate, round(samples * self.sample_rate / sample_rate))
-        parts = [stream(columns[at : at + _SLICE]) for at in range(0, len(columns), _SLICE)]
+        parts = [stream(columns[at : at + stream.good_block]) for at in range(0, len(columns), stream.good_block)]
         y = np.concatenate(parts) if parts else columns
         if sample_rate != self.sample_rate:
             y = _resample(y, self.sample_rate, sample_rate, samples)
@@ -151,6 +150,11 @@ class Stream:
         self._engine = _engine(compressor.model, engine, channels, self.link, sample_rate)
         self._engine.aim(self.panel.normalise(self.setting), *mix.levels)
         self._engine.reset()
+
+    @property
+    def good_block(self) -> int:
+        """Samples to hand over at once where there are many: enough to keep the engine busy, and memory stays the same."""
+        return self._engine.good_block
 
     def __call__(self, block: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
         """float32 (samples,) for one channel, or (samples, channels); any number of samples, the same shape back.

@@ -178,14 +178,14 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
 def _blocks(header: audio.SoundInfo, stream: Stream, model_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(input block, output block, gain block): inputs and outputs cover the file exactly; gain is at the model's rate."""
     if header.sample_rate == model_rate:
-        for block in audio.read_blocks(header.path):
+        for block in audio.read_blocks(header.path, stream.good_block):
             wet = stream(block)
             yield block, wet, stream.gain
         return
     there = audio.Resampler(header.sample_rate, model_rate, header.channels, header.samples)
     back = audio.Resampler(model_rate, header.sample_rate, header.channels, there.length_out, header.samples)
     read = 0
-    for block in audio.read_blocks(header.path):
+    for block in audio.read_blocks(header.path, stream.good_block):
         read += len(block)
         last = read == header.samples
         wet = stream(there(block, last))

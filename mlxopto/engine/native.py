@@ -26,6 +26,8 @@ class NativeEngine:
         RequestError: a sample rate that the network cannot be moved to.
     """
 
+    good_block = 1 << 16
+
     def __init__(self, model: Opto, channels: int, link: str, sample_rate: int | None = None):
         frames, filters = at_rate(model, model.config.sample_rate if sample_rate is None else sample_rate)
         self.plan, self.weights = pack(model, channels, LINKS[link], frames, filters)

@@ -13,6 +13,8 @@ from mlxopto.models.opto import Opto
 class MlxEngine:
     """A network as MLX runs it, on `device`, with controls that stand still; otherwise as `NativeEngine`."""
 
+    good_block = 1 << 20  # a hundred kernels a block are launched in less time than they run
+
     def __init__(self, model: Opto, channels: int, link: str, device: mx.Device):
         self._model, self._channels, self._link, self._device = model, channels, link, device
 

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 import mlxopto
-from mlxopto.data.takes import Take
-from mlxopto.devices import device
 from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns
+from mlxopto.evaluation.gpu import noise_trainer
 from mlxopto.scan import cpu, reference
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.trainer import Trainer
 
 BATCH, TIME, WIDTH, STATES = 16, 1024, 16, 8
 
@@ -54,30 +52,12 @@ def test_the_scan_with_gradients_is_fast_and_far_faster_than_mlx_operations():
     assert plain > 50 * native
 
 
-class EndlessNoise:
-    """A source whose data cost nothing, so that the training step alone is timed."""
-
-    sample_rate, training_settings = 48000, 512
-    name, description, dbu_at_full_scale = "noise", "noise", None
-    validation: list[Take] = []  # noqa: RUF012
-    test: dict[str, list[Take]] = {}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        self.panel = device("cl1b").panel
-        x = (0.1 * np.random.default_rng(0).standard_normal(20 * 48000)).astype(np.float32)
-        self._take = Take(x, 0.5 * x, self.panel.setting({}))
-
-    def sequence(self, index: int) -> Take:
-        return self._take
-
-
 @pytest.mark.slow
 def test_a_training_step_is_at_least_25_times_real_time():
-    config = TrainConfig(steps=1000)
-    trainer = Trainer(config, EndlessNoise())
-    step = seconds(lambda: trainer.advance() and mx.zeros(1), 15)
-    trainer.close()
-    audio = config.batch * config.frames * trainer.model.config.hop / 48000
+    config = TrainConfig(engine="cpu", steps=1000)
+    with noise_trainer(config) as trainer:
+        step = seconds(lambda: trainer.advance() and mx.zeros(1), 15)
+        audio = config.batch * config.frames * trainer.model.config.hop / 48000
     print(f"\ntraining step of opto, batch {config.batch}, {config.frames} frames: {audio / step:.0f} times real time")
     assert audio / step > 25
 
