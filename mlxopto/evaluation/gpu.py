@@ -33,7 +33,7 @@ class Sizes:
     gated_time: int = 4096
     hidden: int = 32
     plain_time: int = 8192  # by MLX operations, whose arrays hold every state of every step, several times
-    training: tuple[int, ...] = (12, 64, 256)  # sequences side by side
+    training: tuple[int, ...] = (12, 96)  # sequences side by side
     frames: int = 1024
     render_s: int = 600
     repeats: int = 10

@@ -24,7 +24,7 @@ struct Shape { int d[8]; __device__ int operator[](int i) const { return d[i]; }
 
 def metal_errors(kernel: Kernel, dtype: mx.Dtype, folder: Path, body: str | None = None) -> str:
     """What clang says of a kernel as Metal: nothing, if all is well."""
-    found = next((path for name in ("clang++", "clang++-14", "clang-14") if (path := shutil.which(name))), None)
+    found = next((path for name in ("clang++", "clang++-14") if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("needs clang++, which checks Metal's address spaces")
     source = folder / "kernel.cpp"

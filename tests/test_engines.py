@@ -1,0 +1,35 @@
+"""Where networks compute: what is refused and what is advised."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mlxopto import engines
+from mlxopto.errors import RequestError
+
+
+def test_an_engine_that_is_not_there_is_named():
+    with pytest.raises(RequestError, match="engine must be one of auto, cpu, gpu, got 'tpu'"):
+        engines.check("tpu")
+    engines.check("auto")
+    engines.check("cpu")
+
+
+def test_without_a_gpu_the_cpu_is_offered(monkeypatch):
+    monkeypatch.setattr(engines.gpu, "available", lambda: False)
+    with pytest.raises(RequestError, match=r"there is none here; take cpu$"):
+        engines.check("gpu")
+    monkeypatch.setattr(engines.metadata, "version", lambda name: "9.9")
+    with pytest.raises(RequestError, match=r"pip install --force-reinstall --no-deps mlx-cuda-13==9\.9$"):
+        engines.check("gpu")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("1", "1")])
+def test_products_of_float32_are_exact_unless_the_user_says_otherwise(given, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "MLX_ENABLE_TF32"}
+    environment |= {"MLX_ENABLE_TF32": given} if given else {}
+    code = "import mlxopto, os; print(os.environ['MLX_ENABLE_TF32'])"
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == expected
