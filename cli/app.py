@@ -6,12 +6,13 @@ import functools
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
 
-from mlxopto.errors import MlxoptoError, WorkError
+from mlxopto.errors import MlxoptoError, Notice, WorkError
 
 from . import bench, devices, live, models, render, train
 
@@ -46,6 +47,7 @@ def main() -> None:
     """Entry point of the console script: exit code 0 done, 1 the work failed, 2 the request was wrong."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     if sys.stdin is None:
         os.open(os.devnull, os.O_RDONLY)  # or the first file opened would be number 0, which MLX takes for a failure
     try:
@@ -61,6 +63,14 @@ def main() -> None:
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _show_warning(other: Callable[..., None], message: Any, category: type[Warning], *rest: Any) -> None:
+    """A notice of ours as a sentence; others as Python shows them."""
+    if issubclass(category, Notice):
+        print(f"mlxopto: {message}", file=sys.stderr)
+    else:
+        other(message, category, *rest)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -7,6 +7,10 @@ class MlxoptoError(Exception):
     exit_code = 1
 
 
+class Notice(RuntimeWarning):
+    """Said once: the work goes on, but not as one might expect."""
+
+
 class RequestError(MlxoptoError):
     """The request was wrong: a control, a value, a path or a file that cannot be what was asked for."""
 

@@ -85,7 +85,7 @@ def emulated(_program: emulator.Emulator, monkeypatch: pytest.MonkeyPatch) -> em
     """The kernels as C++ under sanitizers: `scan` chooses the GPU, and its launches go to the emulator."""
     for module in emulator.MODULES:
         monkeypatch.setattr(module, "launch", _program.launch)
-    monkeypatch.setattr(gpu, "available", lambda: True)
+    monkeypatch.setattr(gpu, "obstacle", lambda name: None)
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
     _program.order, _program.bytes = 0, 0
     return _program

@@ -18,11 +18,20 @@ def test_an_engine_that_is_not_there_is_named():
 
 
 def test_without_a_gpu_the_cpu_is_offered(monkeypatch):
+    monkeypatch.setattr(engines.gpu, "obstacle", lambda name: "MLX finds no GPU here")
     monkeypatch.setattr(engines.gpu, "available", lambda: False)
-    with pytest.raises(RequestError, match=r"there is none here; take cpu$"):
+    with pytest.raises(RequestError, match=r"the engine gpu cannot be had: MLX finds no GPU here; take cpu$"):
         engines.check("gpu")
     monkeypatch.setattr(engines.metadata, "version", lambda name: "9.9")
     with pytest.raises(RequestError, match=r"pip install --force-reinstall --no-deps mlx-cuda-13==9\.9$"):
+        engines.check("gpu")
+
+
+def test_a_forced_back_end_keeps_networks_off_the_gpu(monkeypatch):
+    monkeypatch.setattr(engines.gpu, "obstacle", lambda name: None)
+    engines.check("gpu")
+    monkeypatch.setenv("MLXOPTO_SCAN", "cpu")
+    with pytest.raises(RequestError, match="cannot be had: MLXOPTO_SCAN is cpu; take cpu"):
         engines.check("gpu")
 
 

@@ -7,6 +7,9 @@ choose a back end:
 - otherwise the kernels of MLX's current device run: `gpu` on Apple silicon and NVIDIA, `cpu` elsewhere;
 - the environment variable MLXOPTO_SCAN, one of reference, cpu, gpu, forces one, for debugging.
 
+A GPU kernel that does not run here, gives wrong numbers or has no room for the sizes is told once, and the CPU's runs instead; inside
+`mx.compile` that cannot be, because the CPU's kernels read their arrays.
+
 Inputs in float16 and bfloat16 give outputs of their type; weights and states are computed and handed out in float32.
 """
 
@@ -19,7 +22,7 @@ from types import ModuleType
 
 import mlx.core as mx
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import Notice, RequestError
 from mlxopto.scan import cpu, gpu, reference
 
 DISCRETIZATIONS = ("zoh", "euler")
@@ -160,15 +163,21 @@ def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | 
     return y.astype(dtype), state
 
 
+def forced_backend() -> str | None:
+    """The back end that MLXOPTO_SCAN names, or None; raises RequestError if there is none of that name."""
+    name = os.environ.get("MLXOPTO_SCAN")
+    if name and name not in BACKENDS:
+        raise RequestError(f"MLXOPTO_SCAN must be one of {', '.join(BACKENDS)}, got {name}")
+    return name or None
+
+
 def _backend(name: str, x: mx.array, width: int, states: int = 1) -> ModuleType:
     """The back end for a function, its input and its sizes, as the module says; one that cannot run is told once."""
-    wanted = os.environ.get("MLXOPTO_SCAN") or ("gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu")
-    if wanted not in BACKENDS:
-        raise RequestError(f"MLXOPTO_SCAN must be one of {', '.join(BACKENDS)}, got {wanted}")
+    wanted = forced_backend() or ("gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu")
     if x.dtype == mx.float64:
         return reference
     if wanted == "gpu":
-        obstacle = gpu.unfit(name, width, states) if gpu.available() else "MLX finds no GPU here"
+        obstacle = gpu.obstacle(name) or gpu.unfit(name, x.shape[0], x.shape[1], width, states)
         if obstacle:
             _tell_once(f"{obstacle}; the CPU kernels run instead")
             return cpu
@@ -177,7 +186,7 @@ def _backend(name: str, x: mx.array, width: int, states: int = 1) -> ModuleType:
 
 @cache
 def _tell_once(sentence: str) -> None:
-    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+    warnings.warn(sentence, Notice, stacklevel=2)
 
 
 def _state_type(x: mx.array) -> mx.Dtype:

@@ -42,7 +42,7 @@ class TrainConfig:
     def load(path: Path) -> TrainConfig:
         """Reads what `save` wrote; raises RequestError."""
         try:
-            return TrainConfig(**json.loads(path.read_text()))
+            return TrainConfig(**{"engine": "cpu", **json.loads(path.read_text())})  # before 0.3.0 there was no other
         except OSError as error:
             raise RequestError(f"{path.parent} is not a run folder: {path.name} cannot be read") from error
         except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from mlxopto.data.captures import CaptureSource
 from mlxopto.data.takes import Source
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import Notice, RequestError, WorkError
 from mlxopto.evaluation.scores import Scores
 from mlxopto.models import parameter_count
 from mlxopto.scan import gpu
@@ -120,7 +121,12 @@ def open_source(config: TrainConfig) -> Source:
 def _engine(config: TrainConfig) -> str:
     """Where a run computes, cpu or gpu."""
     engines.check(config.engine)
-    return ("gpu" if gpu.available() else "cpu") if config.engine == "auto" else config.engine
+    if config.engine != "auto":
+        return config.engine
+    obstacle = engines.gpu_obstacle()
+    if obstacle and gpu.available():
+        warnings.warn(f"training on the CPU: {obstacle}", Notice, stacklevel=2)
+    return "cpu" if obstacle else "gpu"
 
 
 def fingerprint(source: Source) -> str:
@@ -279,6 +285,7 @@ def _measured_steps(config: TrainConfig, source: Source) -> int:
             trainer.advance()
         trainer.check()
         a_step = (time.monotonic() - start) / 30
+        trainer.validate()  # the first may compile
         start = time.monotonic()
         trainer.validate()
         validations = VALIDATIONS * (time.monotonic() - start)

@@ -272,5 +272,5 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="engine must be one of auto, cpu, gpu, got 'tpu'"):
         untrained().stream(engine="tpu")
     if not mx.metal.is_available() and not mx.cuda.is_available():
-        with pytest.raises(RequestError, match="engine gpu needs a GPU"):
+        with pytest.raises(RequestError, match="the engine gpu cannot be had"):
             untrained().stream(engine="gpu")

@@ -11,14 +11,14 @@ from mlxopto.scan import gpu
 
 
 @pytest.fixture(params=["emulated", "device"])
-def gpu_scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`scan` on the GPU's kernels: emulated, and on the GPU if there is one."""
+def gpu_scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """`scan` on the GPU's kernels: "emulated", and on the "device" if there is one."""
     if request.param == "emulated":
         request.getfixturevalue("emulated")
-        yield
+        yield "emulated"
         return
     if not gpu.available():
         pytest.skip("needs a GPU that MLX can use: Apple silicon, or NVIDIA with the extra cuda")
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
     with mx.stream(mx.gpu):
-        yield
+        yield "device"

@@ -48,5 +48,5 @@ def program(kernel: Kernel, dialect: str, dtype: mx.Dtype, known: dict[str, int 
         lines.append(f"  constexpr {kind} {name} = {word};")
     body = "\n".join([*lines, POSITION[dialect], kernel.body])
     head = text(f"dialect_{dialect}.h") + text("arithmetic.h")
-    mark = "kernel" if dialect == "metal" else "__global__"
-    return f"{head}\n{mark} void {kernel.name}({', '.join(arguments)}) {{\n{body}\n}}\n"
+    mark = "" if dialect == "metal" else "__global__ "  # clang would take [[kernel]] for the poisoned word
+    return f"{head}\n{mark}void {kernel.name}({', '.join(arguments)}) {{\n{body}\n}}\n"

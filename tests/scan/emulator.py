@@ -16,7 +16,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.scan.gpu import carry, gru, launch, leaky, lstm, selective
+from mlxopto.scan.gpu import carry, gru, leaky, lstm, selective
 from mlxopto.scan.gpu.launch import SIMD, Kernel, text
 
 MODULES = (carry, gru, leaky, lstm, selective)
@@ -197,6 +197,3 @@ def _ints(*values: int) -> bytes:
 
 def _bits(array: mx.array) -> mx.array:
     return array if array.dtype == mx.float32 else array.view(mx.uint16)
-
-
-__all__ = ["Emulator", "compiler", "launch"]

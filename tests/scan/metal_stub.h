@@ -4,8 +4,6 @@
 #define device __attribute__((address_space(1)))
 #define constant __attribute__((address_space(2)))
 #define threadgroup static __attribute__((address_space(3)))
-#define kernel
-
 typedef unsigned int uint;
 typedef unsigned short ushort;
 typedef unsigned long size_t;
@@ -31,4 +29,8 @@ float exp2(float x);
 float simd_shuffle_xor(float value, ushort mask);
 void threadgroup_barrier(mem_flags flags);
 
+// not in MSL
 #pragma GCC poison double long goto throw try catch new delete virtual typeid dynamic_cast std asm printf malloc
+// words of MSL that cannot be names
+#pragma GCC poison thread kernel vertex fragment sampler texture vec matrix atomic quad complex imaginary assert restrict
+#pragma GCC poison ray_data object_data threadgroup_imageblock as_type packed_vec llong ullong

@@ -51,6 +51,7 @@ def test_the_metal_text_uses_only_what_metal_has(kernel, dtype, tmp_path):
         ("const float *there = gates;", "device float"),
         ("float row[gates_shape[1]];", "variable length array"),
         ("std::abort();", "poisoned"),
+        ("const int thread = 0;", "poisoned"),
     ],
 )
 def test_the_metal_check_finds_what_metal_lacks(line, complaint, tmp_path):
@@ -67,16 +68,17 @@ def test_no_function_of_the_kernels_calls_itself():
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize(("width", "states", "hidden"), [(16, 16, 32), (64, 16, 64), (3, 128, 33)])
 @pytest.mark.parametrize(("kernel", "dtype"), VARIANTS, ids=lambda x: getattr(x, "name", str(x)[9:]))
-def test_nvcc_compiles_the_cuda_text_without_spilling_registers(kernel, dtype, architecture, tmp_path):
+def test_nvcc_compiles_the_cuda_text_without_spilling_registers(kernel, dtype, width, states, hidden, architecture, tmp_path):
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("needs nvcc, CUDA's compiler")
     source = tmp_path / "kernel.cu"
-    source.write_text(CUDA_HEAD + dialects.program(kernel, "cuda", dtype, dialects.constants(kernel)))
+    source.write_text(CUDA_HEAD + dialects.program(kernel, "cuda", dtype, dialects.constants(kernel, width, states, hidden)))
     command = [nvcc, f"-arch={architecture}", "-cubin", "-Xptxas", "-v", "-o", tmp_path / "kernel.cubin", source]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "0 bytes spill stores, 0 bytes spill loads" in done.stderr
+    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in done.stderr
     registers = int(re.search(r"Used (\d+) registers", done.stderr)[1])
     assert registers <= 128  # 256 threads of the largest group then fit twice into a multiprocessor

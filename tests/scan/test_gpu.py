@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import mlx.core as mx
@@ -11,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlxopto import scan
-from mlxopto.errors import RequestError
+from mlxopto.errors import Notice, RequestError
 from mlxopto.scan import gpu
-from mlxopto.scan.gpu import leaky, sizes
+from mlxopto.scan.gpu import leaky, sizes, trial
 from tests.scan import emulator
 from tests.scan.recurrences import (
     NAMES,
@@ -39,6 +40,13 @@ SHAPES = (
 )
 
 
+DEVICE_SIZES = ((1, 1), (3, 9), (6, 5), (16, 8), (16, 16), (20, 2))  # others would only compile more kernels
+
+
+def sizes_for(place: str, width: int, states: int) -> tuple[int, int]:
+    return DEVICE_SIZES[(width + states) % len(DEVICE_SIZES)] if place == "device" else (width, states)
+
+
 def check(name: str, batch: int, time: int, width: int, states: int, discretization: str, seed: int) -> None:
     args = arguments(name, batch, time, width, states, seed)
     function, extra = getattr(scan, name), keywords(name, discretization)
@@ -52,13 +60,13 @@ def check(name: str, batch: int, time: int, width: int, states: int, discretizat
 @MANY
 @given(*SHAPES)
 def test_selective_scan_agrees_with_float64(gpu_scan, batch, time, width, states, discretization, seed):
-    check("selective_scan", batch, time, width, states, discretization, seed)
+    check("selective_scan", batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
 
 
 @settings(MANY, max_examples=70)
 @given(st.sampled_from(NAMES[1:]), *SHAPES)
 def test_the_other_recurrences_agree_with_float64(gpu_scan, name, batch, time, width, states, discretization, seed):
-    check(name, batch, time, width, states, discretization, seed)
+    check(name, batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +198,7 @@ def test_the_environment_chooses_the_back_end(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("available", "name", "width", "states", "sentence"),
+    ("there", "name", "width", "states", "sentence"),
     [
         (False, "gru_scan", 3, 1, "MLX finds no GPU here; the CPU kernels run instead"),
         (True, "gru_scan", 65, 1, "gru_scan takes up to 64 hidden units on the GPU, got 65; the CPU kernels run instead"),
@@ -198,12 +206,15 @@ def test_the_environment_chooses_the_back_end(monkeypatch):
         (True, "selective_scan", 2, 129, "selective_scan has no GPU kernel for 2 channels of 129 states; the CPU"),
     ],
 )
-def test_what_the_gpu_cannot_do_is_told_once_and_done_on_the_cpu(monkeypatch, available, name, width, states, sentence):
+def test_what_the_gpu_cannot_do_is_told_once_and_done_on_the_cpu(monkeypatch, there, name, width, states, sentence):
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
-    monkeypatch.setattr(gpu, "available", lambda: available)
+    if there:
+        monkeypatch.setattr(gpu, "obstacle", lambda name: None)
+    elif gpu.available():
+        pytest.skip("needs a machine without a GPU")
     scan._tell_once.cache_clear()
     args = arguments(name, 1, 4, width, states)
-    with pytest.warns(RuntimeWarning, match=sentence):
+    with pytest.warns(Notice, match=sentence):
         found = flat(getattr(scan, name)(*single(args)))
     assert relative(found[0], in_numpy(name, args)[0]) < 1e-5
     with warnings.catch_warnings():
@@ -211,12 +222,45 @@ def test_what_the_gpu_cannot_do_is_told_once_and_done_on_the_cpu(monkeypatch, av
         getattr(scan, name)(*single(args))
 
 
+@pytest.fixture
+def tried(monkeypatch):
+    """`trial.obstacle`, with this machine's CPU in the GPU's place."""
+    monkeypatch.setattr(trial, "available", lambda: True)
+    monkeypatch.setattr(mx, "gpu", mx.cpu)
+    trial.obstacle.cache_clear()
+    yield trial.obstacle
+    trial.obstacle.cache_clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_that_are_right_are_taken(emulated, tried, name):
+    assert tried(name) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_that_are_wrong_or_do_not_compile_are_not_taken(emulated, tried, monkeypatch, name):
+    def wrong(*arguments, **constants):
+        return [1.01 * array for array in emulated.launch(*arguments, **constants)]
+
+    def broken(*arguments, **constants):
+        raise RuntimeError("\n[metal::Device] Unable to build metal library from source\nprogram_source:12: error")
+
+    for launch, sentence in (
+        (wrong, "give wrong numbers here"),
+        (broken, r"do not run here \(\[metal::Device\] Unable to build"),
+    ):
+        for module in emulator.MODULES:
+            monkeypatch.setattr(module, "launch", launch)
+        tried.cache_clear()
+        assert re.search(f"the GPU's kernels of {name} {sentence}", tried(name))
+
+
 @pytest.mark.parametrize(
     ("edit", "finding"),
     [
-        (("h[(rows + t) * H + thread] = own;", "h[(rows + t) * H + thread + 1] = own;"), "heap-buffer-overflow"),
-        (("before[thread] = own;\n}", "before[thread + H] = own;\n}"), "heap-buffer-overflow"),
-        (("if (t < time) {", "if (t < time + thread) {"), "heap-buffer-overflow|meet at different places"),
+        (("h[(rows + t) * H + tid] = own;", "h[(rows + t) * H + tid + 1] = own;"), "heap-buffer-overflow"),
+        (("before[tid] = own;\n}", "before[tid + H] = own;\n}"), "heap-buffer-overflow"),
+        (("if (t < time) {", "if (t < time + tid) {"), "heap-buffer-overflow|meet at different places"),
     ],
 )
 def test_the_emulator_finds_mistakes(emulated, tmp_path, monkeypatch, edit, finding):
@@ -226,9 +270,7 @@ def test_the_emulator_finds_mistakes(emulated, tmp_path, monkeypatch, edit, find
 
 def test_the_emulator_finds_a_missing_barrier(emulated, tmp_path, monkeypatch):
     args = single(arguments("gru_scan", 1, 9, 20, 1))
-    with broken(
-        tmp_path, monkeypatch, "            BARRIER;\n            if (thread < H)", "            if (thread < H)"
-    ) as program:
+    with broken(tmp_path, monkeypatch, "            BARRIER;\n            if (tid < H)", "            if (tid < H)") as program:
         results = []
         for order in range(4):
             program.order = order

@@ -76,7 +76,7 @@ def test_the_step_is_traced_once_and_then_only_queued(monkeypatch):
 
     for module in emulator.MODULES:
         monkeypatch.setattr(module, "launch", launch)
-    monkeypatch.setattr("mlxopto.scan.gpu.available", lambda: True)
+    monkeypatch.setattr("mlxopto.scan.gpu.obstacle", lambda name: None)
     monkeypatch.setattr(functional, "_native", lambda x: False)
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
     learner = trainer("gpu", frames=16)

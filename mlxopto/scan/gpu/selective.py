@@ -30,8 +30,6 @@ _GRADIENTS = Kernel(
     ("u", "dt", "B", "C", "grad_y", "grad_u", "grad_dt", "grad_B", "grad_C"),
 )
 
-_MAX_SIZE = 1 << 30  # the kernels count in 32 bits
-
 
 @cache
 def _operation(discretization: str) -> Any:
@@ -53,10 +51,6 @@ def _plan(u, A):
     """Chunks, threads a group, the shapes of what a chunk adds, and the constants that all kernels take."""
     batch, time, width = u.shape
     states = A.shape[1]
-    if batch * time * max(width, states) > _MAX_SIZE:
-        raise ValueError(
-            f"selective_scan takes up to 2^30 values an array on the GPU, got {batch} x {time} x {max(width, states)}"
-        )
     threads = group(width * lanes(states))
     length = chunk_length(time, batch * threads)
     chunks = -(-time // length)
@@ -103,5 +97,6 @@ def selective_scan(u, dt, A, B, C, D, state, discretization):
         return u, state
     if time % TILE:  # a step with dt = 0 and u = 0 changes nothing
         u, dt, B, C = (mx.pad(x, [(0, 0), (0, -time % TILE), (0, 0)]) for x in (u, dt, B, C))
+    u, dt, B, C = map(mx.contiguous, (u, dt, B, C))  # once, not at every launch; parts of one array are not
     y, last, _ = _operation(discretization)(u, dt, A, B, C, D, state)
     return y[:, :time], last

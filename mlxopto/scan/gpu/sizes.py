@@ -11,6 +11,8 @@ AHEAD = 4  # steps loaded at once, to hide the memory's latency
 MAX_HIDDEN = 64
 _MAX_THREADS = 256  # a group; each thread of the backward pass takes about a hundred registers
 _SHARED_BYTES = 32768  # a group, on Apple silicon
+_MAX_BATCH = 65535  # groups along y, on NVIDIA
+_MAX_SIZE = 1 << 29  # values an array, of which there are at most four for each: the kernels count in 32 bits
 _FILL = 1 << 18  # threads that fill a large GPU
 _SHORTEST_CHUNK, _LONGEST_CHUNK = 64, 1024
 
@@ -36,12 +38,14 @@ def chunk_length(time: int, threads_a_chunk: int) -> int:
     return length
 
 
-def unfit(name: str, width: int, states: int) -> str | None:
+def unfit(name: str, batch: int, time: int, width: int, states: int) -> str | None:
     """What a kernel has no room for, in words, or None.
 
     Args:
         name: of a function in `mlxopto.scan`. width, states: D and N of a selective scan; H and 1; or K and 1.
     """
+    if batch > _MAX_BATCH or batch * time * max(width, states) > _MAX_SIZE:
+        return f"{name} has no GPU kernel for arrays of {batch} x {time} x {max(width, states)}"
     if name in ("gru_scan", "lstm_scan") and width > MAX_HIDDEN:
         return f"{name} takes up to {MAX_HIDDEN} hidden units on the GPU, got {width}"
     if name == "selective_scan":

@@ -5,11 +5,11 @@
 // With REVERSE, from the other end: the last edge is the state, edge c = exp(A span[c]) edge c + 1 + local[c].
 // At least two chunks. One thread a state, THREADS a group, along x; batch along y.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int group = int(place.x);
 const int batch = int(place.y);
 const int chunks = local_shape[1] + 1;
-const int i = group * THREADS + thread;
+const int i = group * THREADS + tid;
 if (i < D * N) {
     const float a = A[i];
     float h = state[batch * D * N + i];

@@ -4,10 +4,10 @@
 // hold (batch, time, H): z, weight (3 H, H) -> adjoint (batch, time, H), grad_state (batch, H)
 // Groups and threads as in gru_forward.h, but a thread holds a column: of one gate, the weights that one unit feeds.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int batch = int(place.x);
 const int time = grad_h_shape[1];
-const int row = smaller(thread, 3 * H - 1);
+const int row = smaller(tid, 3 * H - 1);
 const int unit = row % H;
 const int gate = row / H;
 
@@ -35,7 +35,7 @@ for (int start = 0; start < time; start += AHEAD) {
         if (t >= 0) { // the same for every thread
             const float grad = ahead_h[j] + carried;
             const float held = grad * ahead_hold[j];
-            if (thread < 3 * H) {
+            if (tid < 3 * H) {
                 flows[row] = grad * ahead[j];
                 if (gate == 0) {
                     adjoint[(rows + t) * H + unit] = grad;
@@ -52,7 +52,7 @@ for (int start = 0; start < time; start += AHEAD) {
                 even = FMA(w[k], flows[gate * H + k], even);
                 odd = k + 1 < H ? FMA(w[k + 1], flows[gate * H + k + 1], odd) : odd;
             }
-            if (thread < 3 * H) {
+            if (tid < 3 * H) {
                 sums[row] = even + odd;
             }
             BARRIER;
@@ -60,6 +60,6 @@ for (int start = 0; start < time; start += AHEAD) {
         }
     }
 }
-if (thread < H) {
-    grad_state[batch * H + thread] = carried;
+if (tid < H) {
+    grad_state[batch * H + tid] = carried;
 }

@@ -3,10 +3,10 @@
 // gates (batch, time, 3 H), weight (3 H, H), bias (H,), state (batch, H) -> h (batch, time, H)
 // One group a batch item (x). A thread holds one row of the weights in registers; H, AHEAD are constants, THREADS >= 3 H.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int batch = int(place.x);
 const int time = gates_shape[1];
-const int row = smaller(thread, 3 * H - 1);
+const int row = smaller(tid, 3 * H - 1);
 const int unit = row % H;
 const bool candidate = row >= 2 * H;
 
@@ -26,8 +26,8 @@ for (int j = 0; j < AHEAD; j++) {
     ahead[j] = gates[(rows + smaller(j, time - 1)) * 3 * H + row];
 }
 float own = state[batch * H + unit];
-if (thread < H) {
-    before[thread] = own;
+if (tid < H) {
+    before[tid] = own;
 }
 BARRIER;
 for (int start = 0; start < time; start += AHEAD) {
@@ -43,18 +43,18 @@ for (int start = 0; start < time; start += AHEAD) {
                 even = FMA(w[k], before[k], even);
                 odd = k + 1 < H ? FMA(w[k + 1], before[k + 1], odd) : odd;
             }
-            if (thread < 3 * H) {
+            if (tid < 3 * H) {
                 sums[row] = candidate ? even + odd : sigmoid(even + odd);
                 if (candidate) {
                     inputs[unit] = gate;
                 }
             }
             BARRIER;
-            if (thread < H) {
-                const float n = TANH(FMA(sums[thread], sums[2 * H + thread], inputs[thread]));
-                own = FMA(sums[H + thread], own - n, n);
-                before[thread] = own;
-                h[(rows + t) * H + thread] = own;
+            if (tid < H) {
+                const float n = TANH(FMA(sums[tid], sums[2 * H + tid], inputs[tid]));
+                own = FMA(sums[H + tid], own - n, n);
+                before[tid] = own;
+                h[(rows + t) * H + tid] = own;
             }
             BARRIER;
         }

@@ -3,12 +3,12 @@
 // v (batch, time, K), leak (K,) -> local (batch, chunks - 1, K)
 // One thread a chunk and sum, THREADS a group, along x; batch along y. CHUNK is a constant.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int group = int(place.x);
 const int batch = int(place.y);
 const int time = v_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int i = group * THREADS + thread;
+const int i = group * THREADS + tid;
 if (i < (chunks - 1) * K) {
     const int k = i % K;
     const int start = (i / K + (REVERSE ? 1 : 0)) * CHUNK;

@@ -3,12 +3,12 @@
 // v (batch, time, K), leak (K,), edges (batch, chunks, K) -> p (batch, time, K)
 // Threads and constants as in leaky_local.h.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int group = int(place.x);
 const int batch = int(place.y);
 const int time = v_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int i = group * THREADS + thread;
+const int i = group * THREADS + tid;
 if (i < chunks * K) {
     const int k = i % K;
     const int start = i / K * CHUNK;

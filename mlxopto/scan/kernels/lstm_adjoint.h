@@ -5,10 +5,10 @@
 // forget (batch, time, H): f -> adjoint (batch, time, 4 H), grad_state, grad_first (batch, H): by the first h and c
 // Groups and threads as in gru_adjoint.h, THREADS >= 4 H.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int batch = int(place.x);
 const int time = grad_h_shape[1];
-const int row = smaller(thread, 4 * H - 1);
+const int row = smaller(tid, 4 * H - 1);
 const int unit = row % H;
 const int gate = row / H;
 
@@ -39,7 +39,7 @@ for (int start = 0; start < time; start += AHEAD) {
             const float by_h = ahead_h[j] + carried;
             const float by_c = FMA(by_h, ahead_slope[j], carried_c);
             carried_c = by_c * ahead_forget[j];
-            if (thread < 4 * H) {
+            if (tid < 4 * H) {
                 const float flow = (gate == 3 ? by_h : by_c) * ahead[j];
                 flows[row] = flow;
                 adjoint[(rows + t) * 4 * H + row] = flow;
@@ -56,7 +56,7 @@ for (int start = 0; start < time; start += AHEAD) {
                 even = FMA(w[k], flows[gate * H + k], even);
                 odd = k + 1 < H ? FMA(w[k + 1], flows[gate * H + k + 1], odd) : odd;
             }
-            if (thread < 4 * H) {
+            if (tid < 4 * H) {
                 sums[row] = even + odd;
             }
             BARRIER;
@@ -64,7 +64,7 @@ for (int start = 0; start < time; start += AHEAD) {
         }
     }
 }
-if (thread < H) {
-    grad_state[batch * H + thread] = carried;
-    grad_first[batch * H + thread] = carried_c;
+if (tid < H) {
+    grad_state[batch * H + tid] = carried;
+    grad_first[batch * H + tid] = carried_c;
 }

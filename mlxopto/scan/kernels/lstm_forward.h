@@ -3,10 +3,10 @@
 // gates (batch, time, 4 H) in the order i, f, g, o, weight (4 H, H), state, cell (batch, H) -> h, c (batch, time, H)
 // Groups and threads as in gru_forward.h, THREADS >= 4 H.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int batch = int(place.x);
 const int time = gates_shape[1];
-const int row = smaller(thread, 4 * H - 1);
+const int row = smaller(tid, 4 * H - 1);
 const int unit = row % H;
 const int gate = row / H;
 
@@ -24,8 +24,8 @@ for (int j = 0; j < AHEAD; j++) {
     ahead[j] = gates[(rows + smaller(j, time - 1)) * 4 * H + row];
 }
 float own = cell[batch * H + unit];
-if (thread < H) {
-    before[thread] = state[batch * H + thread];
+if (tid < H) {
+    before[tid] = state[batch * H + tid];
 }
 BARRIER;
 for (int start = 0; start < time; start += AHEAD) {
@@ -40,16 +40,16 @@ for (int start = 0; start < time; start += AHEAD) {
                 even = FMA(w[k], before[k], even);
                 odd = k + 1 < H ? FMA(w[k + 1], before[k + 1], odd) : odd;
             }
-            if (thread < 4 * H) {
+            if (tid < 4 * H) {
                 sums[row] = gate == 2 ? TANH(even + odd) : sigmoid(even + odd);
             }
             BARRIER;
-            if (thread < H) {
-                own = FMA(sums[H + thread], own, sums[thread] * sums[2 * H + thread]);
-                const float out = sums[3 * H + thread] * TANH(own);
-                before[thread] = out;
-                h[(rows + t) * H + thread] = out;
-                c[(rows + t) * H + thread] = own;
+            if (tid < H) {
+                own = FMA(sums[H + tid], own, sums[tid] * sums[2 * H + tid]);
+                const float out = sums[3 * H + tid] * TANH(own);
+                before[tid] = out;
+                h[(rows + t) * H + tid] = out;
+                c[(rows + t) * H + tid] = own;
             }
             BARRIER;
         }

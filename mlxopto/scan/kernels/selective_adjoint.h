@@ -3,13 +3,13 @@
 // dt, grad_y (batch, time, D), A (D, N), C (batch, time, N) -> local (batch, chunks - 1, D, N), span (batch, chunks - 1, D)
 // One group a chunk (x; the first needs none, so group 0 is chunk 1) and batch item (y); threads as in selective_local.h.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int group = int(place.x);
 const int batch = int(place.y);
 const int time = dt_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int first = (thread % LANES) * STATES;
-const int d = smaller(thread / LANES, D - 1);
+const int first = (tid % LANES) * STATES;
+const int d = smaller(tid / LANES, D - 1);
 
 float a[STATES], adjoint[STATES];
 UNROLL
@@ -31,7 +31,7 @@ for (int row = batch * time + start + steps - 1; row >= batch * time + start; ro
         adjoint[s] = FMA(grad_h, power_minus_one(dt_t * a[s]), grad_h);
     }
 }
-if (thread < D * LANES) {
+if (tid < D * LANES) {
     const int at = (batch * (chunks - 1) + group) * D + d;
     if (first == 0) {
         span[at] = sum;

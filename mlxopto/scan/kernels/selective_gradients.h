@@ -9,14 +9,14 @@
 // The states are not stored but computed again: from the one kept before every KEEP-th step to the starts of tiles of TILE
 // steps, which wait in shared memory; then, tile by tile from the last, to the states of a tile, which fit into registers.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int chunk = int(place.x);
 const int batch = int(place.y);
 const int time = u_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int first = (thread % LANES) * STATES;
-const bool writes = D * LANES == THREADS || thread < D * LANES; // the others repeat the last channel, as shuffles need all
-const int d = smaller(thread / LANES, D - 1);
+const int first = (tid % LANES) * STATES;
+const bool writes = D * LANES == THREADS || tid < D * LANES; // the others repeat the last channel, as shuffles need all
+const int d = smaller(tid / LANES, D - 1);
 const int width = LANES * STATES; // N, filled up
 
 SHARED(float, tile_starts, (KEEP / TILE) * STATES * THREADS);
@@ -46,7 +46,7 @@ for (int keep = (end - 1) / KEEP; keep >= chunk * (CHUNK / KEEP); keep--) {
     for (int tile = 0; tile < tiles; tile++) {
         UNROLL
         for (int s = 0; s < STATES; s++) {
-            tile_starts[(tile * STATES + s) * THREADS + thread] = h[s];
+            tile_starts[(tile * STATES + s) * THREADS + tid] = h[s];
         }
         for (int k = 0; k < TILE && tile < tiles - 1; k++) {
             const int row = batch * time + keep * KEEP + tile * TILE + k;
@@ -65,7 +65,7 @@ for (int keep = (end - 1) / KEEP; keep >= chunk * (CHUNK / KEEP); keep--) {
         float e[TILE][STATES], before[TILE + 1][STATES];
         UNROLL
         for (int s = 0; s < STATES; s++) {
-            before[0][s] = tile_starts[(tile * STATES + s) * THREADS + thread];
+            before[0][s] = tile_starts[(tile * STATES + s) * THREADS + tid];
         }
         UNROLL
         for (int k = 0; k < TILE; k++) {
@@ -121,7 +121,7 @@ for (int keep = (end - 1) / KEEP; keep >= chunk * (CHUNK / KEEP); keep--) {
             int count = STATES;
             UNROLL
             for (int mask = LANES; mask < SIMD; mask *= 2) {
-                const bool upper = (thread & mask) != 0;
+                const bool upper = (tid & mask) != 0;
                 if (count > 1) {
                     count /= 2;
                     held += upper ? count : 0;
@@ -139,7 +139,7 @@ for (int keep = (end - 1) / KEEP; keep >= chunk * (CHUNK / KEEP); keep--) {
                     by_c[0] += SHUFFLE_XOR(by_c[0], mask);
                 }
             }
-            const int place = (k * (THREADS / SIMD) + thread / SIMD) * 2 * width;
+            const int place = (k * (THREADS / SIMD) + tid / SIMD) * 2 * width;
             UNROLL
             for (int s = 0; s < STATES; s++) {
                 if (s < count) {
@@ -149,7 +149,7 @@ for (int keep = (end - 1) / KEEP; keep >= chunk * (CHUNK / KEEP); keep--) {
             }
         }
         BARRIER;
-        for (int i = thread; i < TILE * N; i += THREADS) {
+        for (int i = tid; i < TILE * N; i += THREADS) {
             const int n = i % N;
             float total_b = 0.0f, total_c = 0.0f;
             for (int simd = 0; simd < THREADS / SIMD; simd++) {

@@ -5,13 +5,13 @@
 // One group a chunk (x; the last needs none) and batch item (y). A thread holds STATES states of one channel; LANES neighbours
 // share the channel. D, N, LANES, STATES, CHUNK, ZOH are constants.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int chunk = int(place.x);
 const int batch = int(place.y);
 const int time = u_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int first = (thread % LANES) * STATES;
-const int d = smaller(thread / LANES, D - 1);
+const int first = (tid % LANES) * STATES;
+const int d = smaller(tid / LANES, D - 1);
 
 float a[STATES], gain[STATES], h[STATES];
 UNROLL
@@ -33,7 +33,7 @@ for (int row = start; row < start + CHUNK; row++) {
         h[s] = ZOH ? FMA(e, FMA(b * drive, gain[s], h[s]), h[s]) : FMA(b, drive, FMA(e, h[s], h[s]));
     }
 }
-if (thread < D * LANES) {
+if (tid < D * LANES) {
     const int at = (batch * (chunks - 1) + chunk) * D + d;
     if (first == 0) {
         span[at] = sum;

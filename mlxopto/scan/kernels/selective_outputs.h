@@ -4,14 +4,14 @@
 //   -> y (batch, time, D), last (batch, D, N), kept (batch, ceil(time / KEEP), D, N): the state before every KEEP-th step.
 // Groups and threads as in selective_local.h; AHEAD divides time, CHUNK and KEEP.
 
-const int thread = int(position.x);
+const int tid = int(position.x);
 const int chunk = int(place.x);
 const int batch = int(place.y);
 const int time = u_shape[1];
 const int chunks = (time + CHUNK - 1) / CHUNK;
-const int first = (thread % LANES) * STATES;
-const bool writes = D * LANES == THREADS || thread < D * LANES; // the others repeat the last channel, as shuffles need all
-const int d = smaller(thread / LANES, D - 1);
+const int first = (tid % LANES) * STATES;
+const bool writes = D * LANES == THREADS || tid < D * LANES; // the others repeat the last channel, as shuffles need all
+const int d = smaller(tid / LANES, D - 1);
 
 float a[STATES], gain[STATES], h[STATES];
 UNROLL
