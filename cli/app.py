@@ -14,7 +14,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, devices, live, models, render, train
+from . import bench, devices, import_checkpoint, live, models, render, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -41,6 +41,9 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 for command in (render.render, live.live, devices.devices, train.train, models.models, bench.bench):
     app.command(command.__name__)(_interruptible(command))
+
+
+app.command("import")(_interruptible(import_checkpoint.import_checkpoint))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from mlxopto.controls import Panel, Setting
 from mlxopto.engine import MlxEngine, NativeEngine
 from mlxopto.engine.kernel import LOUDEST
 from mlxopto.errors import RequestError
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network, Opto
 
 LINKS = ("off", "max", "mean")
 MAKEUP_DB = 60  # at most, either way
@@ -24,7 +24,7 @@ MAKEUP_DB = 60  # at most, either way
 class Compressor:
     """A loaded model. `comp(x, sample_rate, attack="fast", ratio=4)` compresses; `comp.stream(...)` takes blocks."""
 
-    def __init__(self, model: Opto, card: weights.Card):
+    def __init__(self, model: Network, card: weights.Card):
         self.model, self.card = model, card
 
     @property
@@ -81,7 +81,8 @@ class Compressor:
         Args:
             sample_rate: Hz, the model's own when not given. At another, the network itself runs there, without resampling
                 (`mlxopto.engine.rate`).
-            engine: cpu, the native engine; gpu, MLX on the GPU, whose controls stand still; auto, the faster one, which is cpu.
+            engine: cpu, the native engine (MLX for other networks than opto, whose controls stand still); gpu, MLX on the GPU,
+                the same; auto, the faster one, which is cpu.
             link: how channels share their gain: off (each its own), max (the loudest leads; default), mean (power).
             mix: 0 dry to 1 wet. makeup_db: gain of the wet signal. extrapolate: allow controls beyond their range.
             controls: by name, in the panel's unit or as text ("3ms", "fast", "4:1"); the others at their defaults.
@@ -144,7 +145,8 @@ class Stream:
         mix: Mix = FULLY_WET,
         setting: Setting | None = None,
     ):
-        self.panel, self.channels, self.link = compressor.panel, channels, check_link(link, channels)
+        default = None if compressor.model.hears_magnitudes else "off"
+        self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
         self.gain = np.ones((0, channels), np.float32)
         self._engine = _engine(compressor.model, engine, channels, self.link, sample_rate)
@@ -188,7 +190,7 @@ class Stream:
             RequestError: a value or channel that does not fit, or an engine whose controls stand still.
         """
         if not isinstance(self._engine, NativeEngine):
-            raise RequestError("controls move on the engine cpu only")
+            raise RequestError("controls move on the native engine only: engine cpu, a model of the architecture opto")
         if channel is not None and (self.link != "off" or not 0 <= channel < self.channels):
             raise RequestError(
                 f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}"
@@ -233,13 +235,17 @@ def load(name: str | Path) -> Compressor:
         return Compressor(*weights.load(weights.find(str(name))))
 
 
-def _engine(model: Opto, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
+def _engine(model: Network, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
     engines.check(name)
-    if name != "gpu":
+    if link != "off" and not model.hears_magnitudes:
+        raise RequestError(
+            f"this model hears audio, not levels, so its channels cannot be linked: link must be off, got {link}"
+        )
+    if name != "gpu" and isinstance(model, Opto):
         return NativeEngine(model, channels, link, sample_rate)
     if sample_rate not in (None, model.config.sample_rate):
-        raise RequestError(f"engine gpu runs at the model's {model.config.sample_rate} Hz only, got {sample_rate}")
-    return MlxEngine(model, channels, link, mx.Device(mx.gpu))
+        raise RequestError(f"this model runs at its own {model.config.sample_rate} Hz only through MLX, got {sample_rate}")
+    return MlxEngine(model, channels, link, mx.Device(mx.gpu if name == "gpu" else mx.cpu))
 
 
 def _audio(x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from mlxopto.controls import Panel, Setting
 from mlxopto.data.takes import Take
 from mlxopto.evaluation.scores import render_takes
 from mlxopto.metrics import gain_db
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network
 from mlxopto.render import Overview
 from mlxopto.weights import Card
 
@@ -108,7 +108,7 @@ def render_picture(
 
 
 def training_pictures(
-    folder: Path, model: Opto, card: Card, log: Path, takes: Sequence[Take], device_curve: Curve | None = None
+    folder: Path, model: Network, card: Card, log: Path, takes: Sequence[Take], device_curve: Curve | None = None
 ) -> None:
     """loss.png, transfer.png and gain_reduction.png of a run; `device_curve` is drawn beside the model's transfer curves."""
     with matplotlib.rc_context(_STYLE):
@@ -159,7 +159,7 @@ def _transfer_figure(compressor: Compressor, settings: Sequence[Setting], truth:
     return figure
 
 
-def _gain_figure(model: Opto, card: Card, takes: Sequence[Take]) -> Figure:
+def _gain_figure(model: Network, card: Card, takes: Sequence[Take]) -> Figure:
     figure = Figure(figsize=(10, 2.2 * len(takes)), layout="constrained")
     rows = figure.subplots(len(takes), 1, squeeze=False)[:, 0]
     for axes, take, y in zip(rows, takes, render_takes(model, card.panel, card.sample_rate, takes), strict=True):

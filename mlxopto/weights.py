@@ -15,8 +15,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 from mlxopto import audio
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
-from mlxopto.models import build
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network, build
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -40,7 +39,7 @@ class Card:
     mlxopto: str = ""
 
 
-def save(path: Path, model: Opto, card: Card) -> None:
+def save(path: Path, model: Network, card: Card) -> None:
     """Writes a weights file, whole or not at all.
 
     Raises:
@@ -52,7 +51,7 @@ def save(path: Path, model: Opto, card: Card) -> None:
         write_safetensors(temporary, dict(tree_flatten(model.parameters())), metadata)
 
 
-def load(path: Path) -> tuple[Opto, Card]:
+def load(path: Path) -> tuple[Network, Card]:
     """The network and its card.
 
     Raises:

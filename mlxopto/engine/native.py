@@ -9,7 +9,8 @@ import numpy as np
 from mlxopto.engine import kernel
 from mlxopto.engine.packing import pack, room
 from mlxopto.engine.rate import at_rate
-from mlxopto.models.opto import Opto
+from mlxopto.errors import RequestError
+from mlxopto.models import Network, Opto
 from mlxopto.native import over_ranges
 
 LINKS = {"off": kernel.OFF, "max": kernel.MAX, "mean": kernel.MEAN}
@@ -23,12 +24,14 @@ class NativeEngine:
         link: off, a gain for each channel; max or mean, one for all.
         sample_rate: Hz; other rates than the network's own change its frames and filters, see `mlxopto.engine.rate`.
     Raises:
-        RequestError: a sample rate that the network cannot be moved to.
+        RequestError: another network than opto, or a sample rate that it cannot be moved to.
     """
 
     good_block = 1 << 16
 
-    def __init__(self, model: Opto, channels: int, link: str, sample_rate: int | None = None):
+    def __init__(self, model: Network, channels: int, link: str, sample_rate: int | None = None):
+        if not isinstance(model, Opto):
+            raise RequestError("only models of the architecture opto can be played live; others can be rendered")
         frames, filters = at_rate(model, model.config.sample_rate if sample_rate is None else sample_rate)
         self.plan, self.weights = pack(model, channels, LINKS[link], frames, filters)
         self.state = room(self.plan)

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network
 
 
 class MlxEngine:
     """A network as MLX runs it, on `device`, with controls that stand still; otherwise as `NativeEngine`."""
 
-    good_block = 1 << 20  # a hundred kernels a block are launched in less time than they run
-
-    def __init__(self, model: Opto, channels: int, link: str, device: mx.Device):
+    def __init__(self, model: Network, channels: int, link: str, device: mx.Device):
         self._model, self._channels, self._link, self._device = model, channels, link, device
+        self.good_block = model.good_block
 
     def aim(self, knobs: Sequence[float], wet: float, dry: float) -> None:
         """Sets the controls, at once; before the first block, because the state begins anew."""

@@ -238,7 +238,7 @@ def _training_step(sizes: Sizes, batch: int) -> tuple[float, float]:
             trainer.advance()
         trainer.check()
         seconds = (time.perf_counter() - start) / sizes.repeats
-        return seconds, batch * sizes.frames * trainer.model.config.hop / trainer.source.sample_rate
+        return seconds, batch * sizes.frames * trainer.model.frame / trainer.source.sample_rate
 
 
 def _rendering(compressor: Compressor, engine: str, seconds: int) -> float:

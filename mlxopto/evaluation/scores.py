@@ -11,7 +11,7 @@ import numpy as np
 from mlxopto.controls import Panel
 from mlxopto.data.takes import Take
 from mlxopto.metrics import esr, gain_error_db
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scores:
         return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in asdict(self).items()}
 
 
-def score(model: Opto, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Scores:
+def score(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Scores:
     """Runs every take from rest and compares."""
     outputs = render_takes(model, panel, sample_rate, takes)
     errors = [esr(take.y, y) for take, y in zip(takes, outputs, strict=True)]
@@ -38,7 +38,7 @@ def score(model: Opto, panel: Panel, sample_rate: int, takes: Sequence[Take]) ->
     return Scores(float(np.median(errors)), float(np.median(gains)), *means, len(takes))
 
 
-def render_takes(model: Opto, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> list[np.ndarray]:
+def render_takes(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> list[np.ndarray]:
     """The network's output for every take, float32 (samples,): all takes side by side, a second at a time."""
     controls = mx.array(np.array([panel.normalise(take.setting) for take in takes], np.float32))
     longest = max(len(take.x) for take in takes)

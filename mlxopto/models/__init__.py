@@ -8,25 +8,46 @@ from typing import Any
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
+from mlxopto.controls import Panel
 from mlxopto.errors import RequestError
+from mlxopto.models.network import Network, State
 from mlxopto.models.opto import Opto, OptoConfig
+from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
 
-ARCHITECTURES = {"opto": (Opto, OptoConfig)}
+__all__ = ["ARCHITECTURES", "Network", "Opto", "State", "build", "fresh", "parameter_count"]
+
+ARCHITECTURES: dict[str, tuple[Any, Any]] = {"opto": (Opto, OptoConfig), "s6_paper": (S6Paper, S6PaperConfig)}
 
 
-def build(architecture: str, config: Mapping[str, Any]) -> Opto:
-    """A network with fresh weights.
+def build(architecture: str, config: Mapping[str, Any]) -> Network:
+    """A network with a configuration from a weights file.
 
     Raises:
         RequestError: an unknown architecture or a hyperparameter that it does not have.
     """
-    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
-        raise RequestError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
-    network, configuration = ARCHITECTURES[architecture]
+    network, configuration = _architecture(architecture)
     try:
         return network(configuration(**config))
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise RequestError(f"the architecture {architecture} does not take this configuration: {error}") from error
+
+
+def fresh(architecture: str, panel: Panel, sample_rate: int, settings: int) -> Network:
+    """A network to be trained, for a panel and for as many training settings as there are.
+
+    Raises:
+        RequestError: an unknown architecture.
+    """
+    network, configuration = _architecture(architecture)
+    model: Network = network(configuration.for_panel(panel, sample_rate, settings))
+    model.prime(panel)
+    return model
+
+
+def _architecture(name: str) -> tuple[Any, Any]:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise RequestError(f"there is no architecture {name!r}; the architectures are {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
 
 
 def parameter_count(model: nn.Module) -> int:

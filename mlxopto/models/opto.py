@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from mlxopto.controls import TIME_UNITS, Panel
+from mlxopto.models.network import Network, State
 from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
+MANY_SETTINGS, KNOB_HIDDEN = 64, 16  # with fewer settings, a hidden layer of knobs learns them by heart
 SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
 
 
@@ -28,8 +29,11 @@ class OptoConfig:
     blocks: int = 2
     knob_hidden: int = 0  # units of a layer that lets knobs act on one another; needs many training settings
 
-
-State = dict[str, Any]
+    @staticmethod
+    def for_panel(panel: Panel, sample_rate: int, settings: int) -> OptoConfig:
+        """What suits a panel and the number of settings that there are to learn from."""
+        hidden = KNOB_HIDDEN if settings >= MANY_SETTINGS else 0
+        return OptoConfig(len(panel.controls), sample_rate, knob_hidden=hidden)
 
 
 class Block(nn.Module):
@@ -47,16 +51,20 @@ class Block(nn.Module):
         return self.film(x + y, condition), state
 
 
-class Opto(nn.Module):
+class Opto(Network):
     """y = colour(gain * x), the gain from a selective state space model that listens to a key signal.
 
     Causal without look-ahead: frame k hears the key up to its last sample, and the gain glides to its value during
     the hop that follows, so that the latency is 0 samples.
     """
 
+    hears_magnitudes = True
+    good_block = 1 << 20  # a hundred kernels a block are launched in less time than they run on a GPU
+
     def __init__(self, config: OptoConfig):
         super().__init__()
         self.config = config
+        self.frame = config.hop
         width = config.width
         self.front_end = LevelFrontEnd(config.hop)
         conditions = config.controls + config.knob_hidden
@@ -66,6 +74,11 @@ class Opto(nn.Module):
         self.blocks = [Block(config) for _ in range(config.blocks)]
         self.head = Dense(width, 1, scale=0.1)
         self.colour = Colour(config.sample_rate)
+
+    @property
+    def scan_sizes(self) -> tuple[int, int]:
+        """Channels and states of its selective scans."""
+        return self.config.width, self.config.states
 
     def prime(self, panel: Panel) -> None:
         """Starts fresh weights from what the units on the panel say; training may unlearn it.
@@ -119,20 +132,6 @@ class Opto(nn.Module):
         ramp = mx.arange(1, hop + 1) * (1 / hop)
         glide = (start + (end - start) * ramp).reshape(batch, -1)[:, offset : offset + samples]
         return glide, {**state, **network, "pending": heard[:, frames * hop :], "gains": gains[:, -2:]}
-
-    def __call__(
-        self, x: mx.array, controls: mx.array, state: State | None = None, key: mx.array | None = None
-    ) -> tuple[mx.array, State]:
-        """Audio through the compressor; a call in pieces equals a call in one.
-
-        Args:
-            x: (batch, samples), or (batch, samples, channels) with a key: the channels then share its gain.
-            controls: (batch, knobs), each -1 to 1. key: (batch, samples), x itself when not given.
-        """
-        channels = x.shape[2] if x.ndim == 3 else 1
-        state = state or self.initial_state(controls, channels)
-        gain, state = self.gain(x if key is None else key, controls, state)
-        return self.amplify(x, gain, state)
 
     def amplify(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
         """The audio path alone: x (batch, samples[, channels]) times gain (batch, samples), then the colour stage."""

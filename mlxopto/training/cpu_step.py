@@ -16,7 +16,7 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from mlxopto import native
-from mlxopto.models.opto import Opto, State
+from mlxopto.models import Network, State
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.step import StepResult, objective
 from mlxopto.training.stream import Chunk
@@ -27,7 +27,7 @@ SHARDS = 2
 class CpuStep:
     """See `Step`. Gives numbers: every step is computed when it is asked for."""
 
-    def __init__(self, config: TrainConfig, model: Opto, optimizer: optim.Optimizer, another: Callable[[], Opto]):
+    def __init__(self, config: TrainConfig, model: Network, optimizer: optim.Optimizer, another: Callable[[], Network]):
         """`another` makes a model of the same architecture, one for each thread."""
         self._config, self._model, self._optimizer = config, model, optimizer
         edges = [config.batch * i // SHARDS for i in range(SHARDS + 1)]
@@ -91,7 +91,7 @@ class _Shard:
     The number of shards is fixed, so that sums, and with them the weights, do not depend on the number of cores.
     """
 
-    def __init__(self, config: TrainConfig, model: Opto, start: int, end: int):
+    def __init__(self, config: TrainConfig, model: Network, start: int, end: int):
         self.state: State | None = None
         self._config, self._rows, self._model = config, slice(start, end), model
         self._value_and_gradient = nn.value_and_grad(model, objective)

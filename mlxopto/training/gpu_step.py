@@ -10,7 +10,7 @@ import mlx.optimizers as optim
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from mlxopto.errors import RequestError
-from mlxopto.models.opto import Opto, State
+from mlxopto.models import Network, State
 from mlxopto.scan import gpu
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.step import StepResult, objective
@@ -20,9 +20,8 @@ from mlxopto.training.stream import Chunk
 class GpuStep:
     """See `Step`. Gives scalars that are still to be computed, so that the next chunk is prepared meanwhile."""
 
-    def __init__(self, config: TrainConfig, model: Opto, optimizer: optim.Optimizer):
-        sizes = model.config
-        if unfit := gpu.unfit("selective_scan", config.batch, config.frames, sizes.width, sizes.states):
+    def __init__(self, config: TrainConfig, model: Network, optimizer: optim.Optimizer):
+        if unfit := gpu.unfit("selective_scan", config.batch, config.frames * model.frame, *model.scan_sizes):
             raise RequestError(f"{unfit}; take --engine cpu")
         self._config, self._model, self._optimizer = config, model, optimizer
         self._state = model.initial_state(mx.zeros((config.batch, model.config.controls)))

@@ -195,7 +195,7 @@ class _Run:
     @property
     def step_audio_s(self) -> float:
         """Seconds of audio that a step learns from, all sequences together."""
-        return self.config.batch * self.config.frames * self.trainer.model.config.hop / self.trainer.source.sample_rate
+        return self.config.batch * self.config.frames * self.trainer.model.frame / self.trainer.source.sample_rate
 
     def _open_log(self) -> Any:
         try:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx.utils import tree_map
 
-from mlxopto.models.opto import Opto, State
+from mlxopto.models import Network, State
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.loss import gain_loss, waveform_loss
 from mlxopto.training.stream import Chunk
@@ -49,7 +49,7 @@ class Step(Protocol):
 
 
 def objective(
-    model: Opto,
+    model: Network,
     config: TrainConfig,
     x: mx.array,
     y: mx.array,

@@ -13,15 +13,13 @@ from mlxopto import weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.evaluation.scores import Scores, score
-from mlxopto.models import build
-from mlxopto.models.opto import Opto
+from mlxopto.models import Network, fresh
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
 from mlxopto.training.gpu_step import GpuStep
 from mlxopto.training.step import Step, StepResult
 from mlxopto.training.stream import Stream
 
-MANY_SETTINGS, KNOB_HIDDEN = 64, 16  # with fewer training settings, a hidden layer of knobs learns them by heart
 PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a run counts as diverged
 
 
@@ -36,7 +34,7 @@ class Trainer:
         self.best = self.model.parameters()
         self._optimizer = optim.AdamW(config.learning_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
-        self._stream = Stream(source, config.batch, config.frames * self.model.config.hop)
+        self._stream = Stream(source, config.batch, config.frames * self.model.frame)
         self._step: Step
         if config.engine == "gpu":
             self._step = GpuStep(config, self.model, self._optimizer)
@@ -121,7 +119,7 @@ class Trainer:
         return score(self.model, self.source.panel, self.source.sample_rate, takes)
 
 
-def new_model(config: TrainConfig, source: Source) -> Opto:
+def new_model(config: TrainConfig, source: Source) -> Network:
     """The network at the start of a run: fresh from the seed, or with the weights of `config.init`.
 
     Raises:
@@ -129,10 +127,7 @@ def new_model(config: TrainConfig, source: Source) -> Opto:
     """
     if config.init is None:
         mx.random.seed(config.seed)
-        hidden = KNOB_HIDDEN if source.training_settings >= MANY_SETTINGS else 0
-        knobs = {"controls": len(source.panel.controls), "knob_hidden": hidden}
-        model = build(config.arch, {**knobs, "sample_rate": source.sample_rate})
-        model.prime(source.panel)
+        model = fresh(config.arch, source.panel, source.sample_rate, source.training_settings)
         mx.eval(model.parameters())
         return model
     model, card = weights.load(weights.find(config.init))
