@@ -14,7 +14,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, devices, import_checkpoint, live, models, render, train
+from . import bench, data, devices, import_checkpoint, live, models, render, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -44,6 +44,10 @@ for command in (render.render, live.live, devices.devices, train.train, models.m
 
 
 app.command("import")(_interruptible(import_checkpoint.import_checkpoint))
+
+recordings = typer.Typer(no_args_is_help=True, help="Recordings to train on.", rich_markup_mode=None)
+recordings.command("check")(_interruptible(data.check))
+app.add_typer(recordings, name="data")
 
 
 def main() -> None:

@@ -53,17 +53,19 @@ def info(path: Path) -> SoundInfo:
         return SoundInfo(path, sound.samplerate, sound.channels, sound.frames, sound.subtype)
 
 
-def read_blocks(path: Path, block: int = BLOCK) -> Iterator[np.ndarray]:
-    """The file's samples in blocks, float32 (samples, channels).
+def read_blocks(path: Path, block: int = BLOCK, start: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
+    """The file's samples in blocks, float32 (samples, channels); from sample `start` to before `end` where they are given.
 
     Raises:
         RequestError: as `info`; a sample that is NaN or infinite; fewer samples than the header promises.
     """
     with _open(path) as sound:
-        at = 0
-        while at < sound.frames:
+        last = sound.frames if end is None else min(end, sound.frames)
+        at = min(start, last)
+        sound.seek(at)
+        while at < last:
             try:
-                part = sound.read(min(block, sound.frames - at), dtype="float32", always_2d=True)
+                part = sound.read(min(block, last - at), dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise RequestError(f"{path} is damaged or cut short: it cannot be read past sample {at}") from error
             if not len(part):
@@ -79,6 +81,15 @@ def read(path: Path) -> tuple[np.ndarray, int]:
     """A whole file, float32 (samples, channels), and its sample rate; raises as `read_blocks`."""
     sample_rate = info(path).sample_rate
     return np.concatenate(list(read_blocks(path))), sample_rate
+
+
+def read_part(path: Path, start: int, samples: int) -> np.ndarray:
+    """Some of a file, float32 (samples, channels); raises as `read_blocks`, also where the file ends before."""
+    parts = list(read_blocks(path, start=start, end=start + samples))
+    part = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    if len(part) < samples:
+        raise RequestError(f"{path} ends at {start + len(part)} samples, {start + samples} are needed")
+    return part
 
 
 def subtypes(path: Path) -> list[str]:

@@ -126,7 +126,7 @@ def check_pair(x: np.ndarray, y: np.ndarray, capture: Capture) -> list[str]:
         if level < SILENT_DBFS:
             silent = True
             problems.append(f"{path} is silent ({level:.0f} dBFS)")
-        run = _longest_run(np.abs(signal) >= 0.99997)
+        run = longest_run(np.abs(signal) >= 0.99997)
         if run >= CLIPPED_RUN:
             problems.append(f"{path} is clipped ({run} samples in a row at full scale)")
     if not silent:
@@ -175,7 +175,9 @@ class CaptureSource:
         self._train = parts["train"]
         if not self._train:
             raise RequestError(f"{folder / 'manifest.json'} has no capture with the split train")
-        self.validation = parts["val"] or self._hold_out()
+        self.validation = parts["val"]
+        if not self.validation:
+            self._train, self.validation = hold_out(self._train, seed, str(folder / "manifest.json"))
         self.test = {"seen": parts["seen"], "unseen": parts["unseen"]}
         seconds = sum(len(take.x) for take in self._train) / self.sample_rate
         self.training_settings = len({tuple(take.setting.items()) for take in self._train})
@@ -189,18 +191,23 @@ class CaptureSource:
         shift = int(np.random.default_rng([self.seed, 1, index]).integers(16))
         return Take(take.x[shift:], take.y[shift:], take.setting)
 
-    def _hold_out(self) -> list[Take]:
-        settings = sorted({tuple(take.setting.items()) for take in self._train})
-        if len(settings) < 3:
-            raise RequestError(
-                f"{self.folder / 'manifest.json'} has {len(settings)} training settings and no split val; "
-                "at least 3 settings are needed, or captures marked val"
-            )
-        count = max(1, len(settings) // 12)
-        chosen = {settings[i] for i in np.random.default_rng([self.seed, 2]).choice(len(settings), count, replace=False)}
-        held = [take for take in self._train if tuple(take.setting.items()) in chosen]
-        self._train = [take for take in self._train if tuple(take.setting.items()) not in chosen]
-        return held
+
+def hold_out(takes: list[Take], seed: int, where: str) -> tuple[list[Take], list[Take]]:
+    """What is left to train on, and every twelfth setting (at least one) to validate on.
+
+    Raises:
+        RequestError: fewer than three settings, `where` named.
+    """
+    settings = sorted({tuple(take.setting.items()) for take in takes})
+    if len(settings) < 3:
+        raise RequestError(
+            f"{where} has {len(settings)} training settings and no split val; "
+            "at least 3 settings are needed, or captures marked val"
+        )
+    count = max(1, len(settings) // 12)
+    chosen = {settings[i] for i in np.random.default_rng([seed, 2]).choice(len(settings), count, replace=False)}
+    held = [take for take in takes if tuple(take.setting.items()) in chosen]
+    return [take for take in takes if tuple(take.setting.items()) not in chosen], held
 
 
 def _in_panel_unit(panel: Panel, name: str, value: float, unit: object, where: str) -> float:
@@ -242,7 +249,8 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
     return next(iter(rates)), takes
 
 
-def _longest_run(flags: np.ndarray) -> int:
+def longest_run(flags: np.ndarray) -> int:
+    """How many flags in a row are set, at most."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 

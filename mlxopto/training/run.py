@@ -20,7 +20,7 @@ import numpy as np
 
 import mlxopto
 from mlxopto import audio, engines, weights
-from mlxopto.data.captures import CaptureSource
+from mlxopto.data.formats import open_folder
 from mlxopto.data.takes import Source
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
@@ -109,7 +109,7 @@ def open_source(config: TrainConfig) -> Source:
         RequestError: no such device, or captures or material that cannot be used.
     """
     if config.data:
-        return CaptureSource(Path(config.data), config.seed)
+        return open_folder(Path(config.data), config.seed)
     material = read_material(Path(config.program), config.sample_rate) if config.program else None
     if config.quick:
         return VirtualSource(

@@ -1,0 +1,121 @@
+"""What is in a data folder, recording by recording, and what cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlxopto import audio
+from mlxopto.data import captures, formats, pickles, signaltrain
+from mlxopto.data.captures import Capture, check_pair, lag_and_polarity, longest_run
+from mlxopto.errors import RequestError
+
+HEARD_S = 60.0  # of each recording of SignalTrain, whose files last up to 20 minutes
+_FRAME_S = 0.05  # in which the noise floor is looked for
+_FULL_SCALE = 0.99997
+
+
+@dataclass(frozen=True)
+class Report:
+    """One pair of recordings.
+
+    Levels are RMS in dBFS, the noise floor is that of the quietest hundredth of the target, in frames of 50 ms. Lag is in samples,
+    positive where the target is late; polarity 1 or -1; clipped counts samples in a row at full scale. All None where it cannot be read.
+    """
+
+    recording: str
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    seconds: float | None = None
+    input_dbfs: float | None = None
+    target_dbfs: float | None = None
+    noise_floor_dbfs: float | None = None
+    lag: int | None = None
+    polarity: int | None = None
+    clipped: int | None = None
+
+
+Read = Callable[[], tuple[np.ndarray, np.ndarray, int]]
+
+
+def reports(folder: Path) -> Iterator[Report]:
+    """One report a pair, as each is read.
+
+    Raises:
+        RequestError: the folder itself cannot be understood.
+    """
+    for input_path, target_path, read, remarks in _pairs(folder):
+        try:
+            x, y, rate = read()
+        except RequestError as error:
+            yield Report(str(target_path), (str(error),), remarks)
+            continue
+        yield _report(input_path, target_path, x, y, rate, remarks)
+
+
+def _report(input_path: Path, target_path: Path, x: np.ndarray, y: np.ndarray, rate: int, remarks: tuple[str, ...]) -> Report:
+    problems = check_pair(x, y, Capture(input_path, target_path, {}, "train"))
+    lag, polarity = lag_and_polarity(x, y)
+    frame = max(1, round(_FRAME_S * rate))
+    frames = y[: len(y) // frame * frame].reshape(-1, frame)
+    quietest = np.percentile(np.mean(np.square(frames, dtype=np.float64), axis=1), 1) if len(frames) else 0.0
+    return Report(
+        str(target_path),
+        tuple(problems),
+        remarks,
+        round(len(y) / rate, 3),
+        _dbfs(np.mean(np.square(x, dtype=np.float64))),
+        _dbfs(np.mean(np.square(y, dtype=np.float64))),
+        _dbfs(quietest),
+        lag,
+        polarity,
+        max(longest_run(np.abs(a) >= _FULL_SCALE) for a in (x, y)),
+    )
+
+
+def _dbfs(power: float | np.floating) -> float:
+    return round(float(10 * np.log10(power + 1e-14)), 1)
+
+
+def _pairs(folder: Path) -> Iterator[tuple[Path, Path, Read, tuple[str, ...]]]:
+    kind = formats.kind(folder)
+    if kind == "signaltrain":
+        for pair in signaltrain.pairs(folder):
+            yield pair.input, pair.target, _signaltrain(pair), pair.remarks
+    elif kind == "pickles":
+        for where, x, y in pickles.recordings(folder):
+            yield where, where, _at_hand(x, y), ()
+    else:
+        if not folder.is_dir():
+            raise RequestError(f"{folder} is not a folder")
+        _, panel, _ = captures.load_panel(folder / "device.json")
+        for capture in captures.load_manifest(folder / "manifest.json", panel):
+            yield capture.input, capture.target, _capture(capture), ()
+
+
+def _signaltrain(pair: signaltrain.Pair) -> Read:
+    def read() -> tuple[np.ndarray, np.ndarray, int]:
+        take = pair.read(0, min(pair.samples, round(HEARD_S * pair.sample_rate)))
+        return take.x, take.y, pair.sample_rate
+
+    return read
+
+
+def _at_hand(x: np.ndarray, y: np.ndarray) -> Read:
+    return lambda: (x, y, pickles.SAMPLE_RATE)
+
+
+def _capture(capture: Capture) -> Read:
+    def read() -> tuple[np.ndarray, np.ndarray, int]:
+        (x, rate), (y, target_rate) = audio.read(capture.input), audio.read(capture.target)
+        if rate != target_rate:
+            raise RequestError(f"{capture.target} has {target_rate} Hz, its input {capture.input} {rate}")
+        for path, samples in ((capture.input, x), (capture.target, y)):
+            if samples.shape[1] != 1:
+                raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
+        return x[:, 0], y[:, 0], rate
+
+    return read
