@@ -14,7 +14,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, data, devices, import_checkpoint, live, models, render, train
+from . import bench, data, devices, eval, import_checkpoint, live, models, render, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -43,6 +43,7 @@ for command in (render.render, live.live, devices.devices, train.train, models.m
     app.command(command.__name__)(_interruptible(command))
 
 
+app.command("eval")(_interruptible(eval.evaluate))
 app.command("import")(_interruptible(import_checkpoint.import_checkpoint))
 
 recordings = typer.Typer(no_args_is_help=True, help="Recordings to train on.", rich_markup_mode=None)

@@ -240,7 +240,7 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
         rates.setdefault(rate, capture.input)
         rates.setdefault(target_rate, capture.target)
         problems += check_pair(x, y, capture)
-        takes.append(Take(x, y, capture.setting))
+        takes.append(Take(x, y, capture.setting, str(capture.input), str(capture.target)))
     if len(rates) > 1:
         problems.append("sample rates differ: " + ", ".join(f"{path} has {rate} Hz" for rate, path in rates.items()))
     if problems:

@@ -93,7 +93,7 @@ class PickleSource:
             setting = self.panel.setting(dict(zip((c.name for c in self.panel.controls), map(float, z), strict=True)))
             x, y = x.astype(np.float32), y.astype(np.float32)
             problems += check_pair(x, y, Capture(where, where, setting, "train"))
-            takes.append(Take(x, y, setting))
+            takes.append(Take(x, y, setting, str(where), str(where)))
         return takes, problems
 
 

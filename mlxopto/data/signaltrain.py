@@ -51,7 +51,7 @@ class Pair:
             RequestError: channels that differ, or a damaged file.
         """
         x, y = (_mono(path, audio.read_part(path, start, samples)) for path in (self.input, self.target))
-        return Take(x, y, self.setting)
+        return Take(x, y, self.setting, str(self.input), str(self.target))
 
 
 def is_signaltrain(folder: Path) -> bool:

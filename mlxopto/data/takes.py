@@ -12,11 +12,13 @@ from mlxopto.controls import Panel, Setting
 
 @dataclass(frozen=True)
 class Take:
-    """Input and target at one setting: float32 (samples,) each, aligned, both starting with the device at rest."""
+    """Input and target at one setting: float32 (samples,) each, aligned, both starting with the device at rest; where they came from."""
 
     x: np.ndarray
     y: np.ndarray
     setting: Setting
+    input: str = ""
+    target: str = ""
 
 
 class Source(Protocol):
