@@ -50,7 +50,7 @@ def evaluate(
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
         audio.check_writable(plot, force)
-    _check_new(audio_folder)
+    _make_new(audio_folder)
     names = _distinct(models)
     loaded = {name: compressor.load(model) for name, model in zip(names, models, strict=True)}
     source = _source(data, device)
@@ -63,7 +63,6 @@ def evaluate(
 
         plots.eval_picture(plot, document)
     if audio_folder is not None:
-        audio_folder.mkdir(parents=True, exist_ok=True)
         page = listening.write(audio_folder, judged, source.panel, source.sample_rate)
         console.print(f"to listen: {page}")
     if as_json:
@@ -80,9 +79,16 @@ def _source(data: Path | None, device: str | None) -> Source:
     return open_folder(data, 0) if data else open_source(TrainConfig(device=device))
 
 
-def _check_new(folder: Path | None) -> None:
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+def _make_new(folder: Path | None) -> None:
+    """Before the work, so that it is not in vain."""
+    if folder is None:
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder} exists already; --audio needs a new or empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
 def _distinct(models: list[str]) -> list[str]:

@@ -42,7 +42,8 @@ def test_all_fields_are_there_and_the_picture_is_drawn(small, tmp_path, monkeypa
             "block_us_p999",
         }
         assert row["real_time_factor"] == pytest.approx(1e9 / 48000 / row["ns_per_sample"], rel=0.02)
-        assert row["block_us_median"] == pytest.approx(row["block"] * row["ns_per_sample"] / 1000, rel=0.5)
+        # other work on the machine lengthens the mean, not the median
+        assert 0 < row["block_us_median"] < 1.5 * row["block"] * row["ns_per_sample"] / 1000
     for row in result["mlx"]:
         assert set(row) == {"device", "length", "forward_ns_per_sample", "train_ns_per_sample"}
         assert row["forward_ns_per_sample"] > 0
