@@ -21,13 +21,14 @@ import numpy as np
 
 from mlxopto import audio
 from mlxopto.controls import TIME_UNITS, Control, Panel, Setting
-from mlxopto.data.takes import Take
+from mlxopto.data.takes import Take, settings_of, shuffled
 from mlxopto.errors import RequestError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
 MAX_LAG = 2400  # samples searched either way, 50 ms at 48 kHz
 ALLOWED_LAG = 2  # filters in the device shift the correlation's peak by as much without any delay
 SILENT_DBFS = -80.0
+FULL_SCALE = 0.99997  # that integers of 16 bits have as well
 CLIPPED_RUN = 4  # samples in a row at full scale
 _TAPERS = {"lin": "linear", "linear": "linear", "log": "log", "int": "steps", "steps": "steps", "choice": "steps"}
 
@@ -115,28 +116,57 @@ def load_manifest(path: Path, panel: Panel) -> list[Capture]:
     return captures
 
 
-def check_pair(x: np.ndarray, y: np.ndarray, capture: Capture) -> list[str]:
+@dataclass(frozen=True)
+class Measured:
+    """A pair of recordings in figures; those of the input first where there are two."""
+
+    samples: tuple[int, int]
+    levels: tuple[float, float]  # dBFS, RMS
+    clipped: tuple[int, int]  # samples in a row at full scale, at most
+    lag: int  # samples by which the target is late
+    polarity: int  # 1 or -1, 0 where one is silent
+
+
+def measure(x: np.ndarray, y: np.ndarray) -> Measured:
+    """What `problems_of` judges by."""
+    lag, polarity = lag_and_polarity(x, y)
+    return Measured((len(x), len(y)), (level_dbfs(x), level_dbfs(y)), (_clipped_run(x), _clipped_run(y)), lag, polarity)
+
+
+def problems_of(pair: Measured, capture: Capture) -> list[str]:
     """What is wrong with a pair of recordings, a sentence each: lengths, silence, clipping, lag, polarity; empty when nothing is."""
     problems = []
-    if len(x) != len(y):
-        problems.append(f"{capture.target} has {len(y)} samples, its input {capture.input} has {len(x)}")
-    silent = False
-    for path, signal in ((capture.input, x), (capture.target, y)):
-        level = 10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) + 1e-12)
+    if pair.samples[0] != pair.samples[1]:
+        problems.append(f"{capture.target} has {pair.samples[1]} samples, its input {capture.input} has {pair.samples[0]}")
+    for path, level, run in zip((capture.input, capture.target), pair.levels, pair.clipped, strict=True):
         if level < SILENT_DBFS:
-            silent = True
             problems.append(f"{path} is silent ({level:.0f} dBFS)")
-        run = longest_run(np.abs(signal) >= 0.99997)
         if run >= CLIPPED_RUN:
             problems.append(f"{path} is clipped ({run} samples in a row at full scale)")
-    if not silent:
-        lag, polarity = lag_and_polarity(x, y)
-        if abs(lag) > ALLOWED_LAG:
-            late = "late" if lag > 0 else "early"
-            problems.append(f"{capture.target} is {abs(lag)} samples {late} against its input {capture.input}")
-        if polarity < 0:
+    if min(pair.levels) >= SILENT_DBFS:
+        if abs(pair.lag) > ALLOWED_LAG:
+            late = "late" if pair.lag > 0 else "early"
+            problems.append(f"{capture.target} is {abs(pair.lag)} samples {late} against its input {capture.input}")
+        if pair.polarity < 0:
             problems.append(f"{capture.target} has its polarity inverted")
     return problems
+
+
+def level_dbfs(signal: np.ndarray) -> float:
+    """RMS level; -120 for silence."""
+    return float(10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) + 1e-12))
+
+
+def read_mono(path: Path) -> tuple[np.ndarray, int]:
+    """The samples of a capture's file, float32 (samples,), and their rate.
+
+    Raises:
+        RequestError: the file cannot be read, or has several channels.
+    """
+    samples, rate = audio.read(path)
+    if samples.shape[1] != 1:
+        raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
+    return samples[:, 0], rate
 
 
 def lag_and_polarity(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
@@ -180,14 +210,12 @@ class CaptureSource:
             self._train, self.validation = hold_out(self._train, seed, str(folder / "manifest.json"))
         self.test = {"seen": parts["seen"], "unseen": parts["unseen"]}
         seconds = sum(len(take.x) for take in self._train) / self.sample_rate
-        self.training_settings = len({tuple(take.setting.items()) for take in self._train})
+        self.training_settings = len(settings_of(self._train))
         self.description = f"captures of {self.name}, {self.training_settings} settings, {seconds:.0f} s"
 
     def sequence(self, index: int) -> Take:
         """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall differently."""
-        epoch, place = divmod(index, len(self._train))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
-        take = self._train[order[place]]
+        take = shuffled(self._train, self.seed, index)
         shift = int(np.random.default_rng([self.seed, 1, index]).integers(16))
         return Take(take.x[shift:], take.y[shift:], take.setting)
 
@@ -198,7 +226,7 @@ def hold_out(takes: list[Take], seed: int, where: str) -> tuple[list[Take], list
     Raises:
         RequestError: fewer than three settings, `where` named.
     """
-    settings = sorted({tuple(take.setting.items()) for take in takes})
+    settings = sorted(settings_of(takes))
     if len(settings) < 3:
         raise RequestError(
             f"{where} has {len(settings)} training settings and no split val; "
@@ -221,13 +249,7 @@ def _in_panel_unit(panel: Panel, name: str, value: float, unit: object, where: s
 
 
 def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
-    @cache
-    def recording(path: Path) -> tuple[np.ndarray, int]:
-        samples, rate = audio.read(path)
-        if samples.shape[1] != 1:
-            raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
-        return samples[:, 0], rate
-
+    recording = cache(read_mono)
     problems: list[str] = []
     takes: list[Take] = []
     rates: dict[int, Path] = {}
@@ -239,7 +261,7 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
             continue
         rates.setdefault(rate, capture.input)
         rates.setdefault(target_rate, capture.target)
-        problems += check_pair(x, y, capture)
+        problems += problems_of(measure(x, y), capture)
         takes.append(Take(x, y, capture.setting, str(capture.input), str(capture.target)))
     if len(rates) > 1:
         problems.append("sample rates differ: " + ", ".join(f"{path} has {rate} Hz" for rate, path in rates.items()))
@@ -249,8 +271,8 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
     return next(iter(rates)), takes
 
 
-def longest_run(flags: np.ndarray) -> int:
-    """How many flags in a row are set, at most."""
+def _clipped_run(signal: np.ndarray) -> int:
+    flags = np.abs(signal) >= FULL_SCALE
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 

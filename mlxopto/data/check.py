@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlxopto import audio
 from mlxopto.data import captures, formats, pickles, signaltrain
-from mlxopto.data.captures import Capture, check_pair, lag_and_polarity, longest_run
+from mlxopto.data.captures import Capture, level_dbfs, measure, problems_of
 from mlxopto.errors import RequestError
 
 HEARD_S = 60.0  # of each recording of SignalTrain, whose files last up to 20 minutes
 _FRAME_S = 0.05  # in which the noise floor is looked for
-_FULL_SCALE = 0.99997
 
 
 @dataclass(frozen=True)
@@ -57,27 +55,22 @@ def reports(folder: Path) -> Iterator[Report]:
 
 
 def _report(input_path: Path, target_path: Path, x: np.ndarray, y: np.ndarray, rate: int, remarks: tuple[str, ...]) -> Report:
-    problems = check_pair(x, y, Capture(input_path, target_path, {}, "train"))
-    lag, polarity = lag_and_polarity(x, y)
+    pair = measure(x, y)
     frame = max(1, round(_FRAME_S * rate))
     frames = y[: len(y) // frame * frame].reshape(-1, frame)
-    quietest = np.percentile(np.mean(np.square(frames, dtype=np.float64), axis=1), 1) if len(frames) else 0.0
+    quietest = np.percentile([level_dbfs(part) for part in frames], 1) if len(frames) else pair.levels[1]
     return Report(
         str(target_path),
-        tuple(problems),
+        tuple(problems_of(pair, Capture(input_path, target_path, {}, "train"))),
         remarks,
         round(len(y) / rate, 3),
-        _dbfs(np.mean(np.square(x, dtype=np.float64))),
-        _dbfs(np.mean(np.square(y, dtype=np.float64))),
-        _dbfs(quietest),
-        lag,
-        polarity,
-        max(longest_run(np.abs(a) >= _FULL_SCALE) for a in (x, y)),
+        round(pair.levels[0], 1),
+        round(pair.levels[1], 1),
+        round(float(quietest), 1),
+        pair.lag,
+        pair.polarity,
+        max(pair.clipped),
     )
-
-
-def _dbfs(power: float | np.floating) -> float:
-    return round(float(10 * np.log10(power + 1e-14)), 1)
 
 
 def _pairs(folder: Path) -> Iterator[tuple[Path, Path, Read, tuple[str, ...]]]:
@@ -110,12 +103,9 @@ def _at_hand(x: np.ndarray, y: np.ndarray) -> Read:
 
 def _capture(capture: Capture) -> Read:
     def read() -> tuple[np.ndarray, np.ndarray, int]:
-        (x, rate), (y, target_rate) = audio.read(capture.input), audio.read(capture.target)
+        (x, rate), (y, target_rate) = captures.read_mono(capture.input), captures.read_mono(capture.target)
         if rate != target_rate:
             raise RequestError(f"{capture.target} has {target_rate} Hz, its input {capture.input} {rate}")
-        for path, samples in ((capture.input, x), (capture.target, y)):
-            if samples.shape[1] != 1:
-                raise RequestError(f"{path} has {samples.shape[1]} channels, a capture must be mono")
-        return x[:, 0], y[:, 0], rate
+        return x, y, rate
 
     return read

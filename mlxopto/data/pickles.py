@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from mlxopto.controls import Control, Panel
-from mlxopto.data.captures import Capture, check_pair, hold_out, load_panel
-from mlxopto.data.takes import Take
+from mlxopto.data.captures import Capture, hold_out, load_panel, measure, problems_of
+from mlxopto.data.takes import Take, by_acquaintance, settings_of, shuffled
 from mlxopto.errors import RequestError
 
 SAMPLE_RATE = 48000  # of all the sets that the authors published
@@ -34,7 +34,7 @@ def load(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _plain(_Reader(file).load(), path)
+            return _plain(_Reader(file).load())
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from error
     except _RefusedError as error:
@@ -70,29 +70,21 @@ class PickleSource:
         tests, more = self._takes(test, rows[test])
         if problems or more:
             raise RequestError("these recordings cannot be used: " + "; ".join(dict.fromkeys(problems + more)))
-        known = {tuple(take.setting.items()) for take in self._train}
-        self.test: dict[str, list[Take]] = {"seen": [], "unseen": []}
-        for take in tests:
-            self.test["seen" if tuple(take.setting.items()) in known else "unseen"].append(take)
+        self.test = by_acquaintance(tests, settings_of(self._train))
         self._train, self.validation = hold_out(self._train, seed, str(train))
         seconds = sum(len(take.x) for take in self._train) / SAMPLE_RATE
-        self.training_settings = len({tuple(take.setting.items()) for take in self._train})
+        self.training_settings = len(settings_of(self._train))
         self.description = f"the paper's {self.name}, {self.training_settings} settings, {seconds:.0f} s"
 
     def sequence(self, index: int) -> Take:
         """In a new random order each time round."""
-        epoch, place = divmod(index, len(self._train))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
-        return self._train[order[place]]
+        return shuffled(self._train, self.seed, index)
 
     def _takes(self, path: Path, rows: _Rows) -> tuple[list[Take], list[str]]:
         takes, problems = [], []
-        for number, (y, z) in enumerate(zip(rows.y, rows.z, strict=True)):
-            where = Path(f"{path}, row {number + 1}")
-            x = rows.x[number if len(rows.x) > 1 else 0]
+        for (where, x, y), z in zip(rows.recordings(path), rows.z, strict=True):
             setting = self.panel.setting(dict(zip((c.name for c in self.panel.controls), map(float, z), strict=True)))
-            x, y = x.astype(np.float32), y.astype(np.float32)
-            problems += check_pair(x, y, Capture(where, where, setting, "train"))
+            problems += problems_of(measure(x, y), Capture(where, where, setting, "train"))
             takes.append(Take(x, y, setting, str(where), str(where)))
         return takes, problems
 
@@ -103,6 +95,12 @@ class _Rows:
     y: np.ndarray  # (n, samples)
     z: np.ndarray  # (n, controls)
 
+    def recordings(self, path: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+        """Where each row of a file is, x and y, float32 (samples,)."""
+        for number, y in enumerate(self.y):
+            x = self.x[number if len(self.x) > 1 else 0]
+            yield Path(f"{path}, row {number + 1}"), x.astype(np.float32), y.astype(np.float32)
+
 
 def recordings(folder: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
     """Every row of both pickles: where it is, x and y, float32 (samples,).
@@ -111,10 +109,7 @@ def recordings(folder: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
         RequestError: as `PickleSource`, but for what is wrong with a recording itself.
     """
     for path in _pair(folder):
-        rows = _rows(path)
-        for number, y in enumerate(rows.y):
-            x = rows.x[number if len(rows.x) > 1 else 0]
-            yield Path(f"{path}, row {number + 1}"), x.astype(np.float32), y.astype(np.float32)
+        yield from _rows(path).recordings(path)
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:
@@ -246,14 +241,14 @@ class _Reader(pickle.Unpickler):
         raise _RefusedError("a reference to something outside")
 
 
-def _plain(value: Any, path: Path) -> Any:
+def _plain(value: Any) -> Any:
     """The value with arrays as numpy's own; nothing else passes."""
     if isinstance(value, _Array):
         return value.value
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, dict):
-        return {_plain(key, path): _plain(item, path) for key, item in value.items()}
+        return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(item, path) for item in value)
+        return type(value)(_plain(item) for item in value)
     raise _RefusedError(f"a {type(value).__name__}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlxopto import audio
 from mlxopto.controls import Control, Panel, Setting
-from mlxopto.data.takes import Take
+from mlxopto.data.takes import Take, by_acquaintance, shuffled
 from mlxopto.errors import RequestError
 
 SPLITS = {"Train": "train", "Val": "val", "Test": "test"}
@@ -118,10 +118,7 @@ class SignalTrainSource:
         if not self._train:
             raise RequestError(f"{folder / 'Train'} has no recordings")
         known = {tuple(pair.setting.items()) for pair in self._train}
-        tests = [self._start_of(pair) for pair in found if pair.split == "test"]
-        self.test: dict[str, list[Take]] = {"seen": [], "unseen": []}
-        for take in tests:
-            self.test["seen" if tuple(take.setting.items()) in known else "unseen"].append(take)
+        self.test = by_acquaintance((self._start_of(pair) for pair in found if pair.split == "test"), known)
         self.validation = [self._start_of(pair) for pair in found if pair.split == "val"]
         if not self.validation:
             raise RequestError(f"{folder / 'Val'} has no recordings to validate on")
@@ -131,9 +128,7 @@ class SignalTrainSource:
 
     def sequence(self, index: int) -> Take:
         """A random segment of a file, the files in a new random order each time round."""
-        epoch, place = divmod(index, len(self._train))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._train))
-        pair = self._train[order[place]]
+        pair = shuffled(self._train, self.seed, index)
         length = min(pair.samples, round(SEGMENT_S * self.sample_rate))
         start = int(np.random.default_rng([self.seed, 1, index]).integers(pair.samples - length + 1))
         return pair.read(start, length)

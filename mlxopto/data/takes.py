@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from mlxopto.controls import Panel, Setting
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,25 @@ class Take:
     setting: Setting
     input: str = ""
     target: str = ""
+
+
+def shuffled(items: Sequence[Item], seed: int, index: int) -> Item:
+    """The item at a place of an endless walk that goes through all of them, each time round in a new random order."""
+    epoch, place = divmod(index, len(items))
+    return items[np.random.default_rng([seed, epoch]).permutation(len(items))[place]]
+
+
+def settings_of(takes: Iterable[Take]) -> set[tuple[tuple[str, float], ...]]:
+    """The different settings."""
+    return {tuple(take.setting.items()) for take in takes}
+
+
+def by_acquaintance(takes: Iterable[Take], known: set[tuple[tuple[str, float], ...]]) -> dict[str, list[Take]]:
+    """Test takes as "seen" and "unseen": whether their settings are known."""
+    split: dict[str, list[Take]] = {"seen": [], "unseen": []}
+    for take in takes:
+        split["seen" if tuple(take.setting.items()) in known else "unseen"].append(take)
+    return split
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ is what the paper describes: the convolutions, the scans and the GRU move with e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -35,7 +35,7 @@ class S6PaperConfig:
     sample_rate: int = 48000
     timed: tuple[int, ...] = ()  # which knobs the temporal FiLM hears (attack, release, a switch); the others the FiLM
     scale: tuple[float, ...] = ()  # what a knob of -1 to 1 is multiplied by, then added to, to be the network's number;
-    offset: tuple[float, ...] = field(default=())  # 1/2 and 1/2, so 0 to 1, where not given
+    offset: tuple[float, ...] = ()  # 1/2 and 1/2, so 0 to 1, where not given
     recurrent: bool = True  # false: the published mode
 
     def __post_init__(self) -> None:

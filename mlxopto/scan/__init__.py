@@ -19,6 +19,7 @@ import os
 import warnings
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import mlx.core as mx
 
@@ -102,11 +103,7 @@ def gru_scan(gates: mx.array, weight: mx.array, bias: mx.array, state: mx.array 
         bias=(bias, (hidden,)),
         state=(state, (batch, hidden)),
     )
-    backend, dtype = _backend("gru_scan", gates, hidden), gates.dtype
-    if dtype in _HALF:
-        gates, weight, bias, state = _to_float32(gates, weight, bias, state)
-    h, state = backend.gru_scan(gates, weight, bias, state)
-    return h.astype(dtype), state
+    return _in_float32("gru_scan", hidden, gates, weight, bias, state)
 
 
 def lstm_scan(
@@ -134,11 +131,7 @@ def lstm_scan(
         state=(state, (batch, hidden)),
         cell=(cell, (batch, hidden)),
     )
-    backend, dtype = _backend("lstm_scan", gates, hidden), gates.dtype
-    if dtype in _HALF:
-        gates, weight, state, cell = _to_float32(gates, weight, state, cell)
-    h, last = backend.lstm_scan(gates, weight, state, cell)
-    return h.astype(dtype), last
+    return _in_float32("lstm_scan", hidden, gates, weight, state, cell)
 
 
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
@@ -156,10 +149,14 @@ def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | 
     if state is None:
         state = mx.zeros((batch, poles), dtype=_state_type(x))
     _check(mix=(mix, (poles,)), state=(state, (batch, poles)))
-    backend, dtype = _backend("one_pole_bank", x, poles), x.dtype
-    if dtype in _HALF:
-        x, rate, mix, state = _to_float32(x, rate, mix, state)
-    y, state = backend.one_pole_bank(x, rate, mix, state)
+    return _in_float32("one_pole_bank", poles, x, rate, mix, state)
+
+
+def _in_float32(name: str, width: int, *arrays: mx.array) -> tuple[mx.array, Any]:
+    """A function of the back end that suits the first array, whose type the first output has; half precision is computed in float32."""
+    dtype = arrays[0].dtype
+    backend = _backend(name, arrays[0], width)
+    y, state = getattr(backend, name)(*(_to_float32(*arrays) if dtype in _HALF else arrays))
     return y.astype(dtype), state
 
 

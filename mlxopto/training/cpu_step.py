@@ -13,12 +13,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
-from mlx.utils import tree_flatten, tree_map, tree_unflatten
+from mlx.utils import tree_map
 
 from mlxopto import native
 from mlxopto.models import Network, State
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.step import StepResult, objective
+from mlxopto.training.step import StepResult, completed, objective
 from mlxopto.training.stream import Chunk
 
 SHARDS = 2
@@ -112,8 +112,6 @@ class _Shard:
         return _Gradient(share, float(loss), float(waveform), float(gain), tree)
 
     def restore(self, state: Any) -> None:
-        """Takes a state from a checkpoint, which leaves out arrays without elements."""
+        """Takes a state from a checkpoint."""
         batch = self._rows.stop - self._rows.start
-        rest = dict(tree_flatten(self._model.initial_state(mx.zeros((batch, self._model.config.controls)))))
-        self.state = tree_unflatten(list({**rest, **dict(tree_flatten(state))}.items()))
-        mx.eval(self.state)
+        self.state = completed(self._model.initial_state(mx.zeros((batch, self._model.config.controls))), state)

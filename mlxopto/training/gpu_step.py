@@ -7,13 +7,13 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_flatten, tree_map, tree_unflatten
+from mlx.utils import tree_map
 
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, State
 from mlxopto.scan import gpu
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.step import StepResult, objective
+from mlxopto.training.step import StepResult, completed, objective
 from mlxopto.training.stream import Chunk
 
 
@@ -49,10 +49,8 @@ class GpuStep:
 
     def restore(self, states: list[Any], not_finite: int) -> None:
         """See `Step`."""
-        kept = dict(tree_flatten(states[0]))
-        self._state = tree_unflatten([(name, kept.get(name, rest)) for name, rest in tree_flatten(self._state)])
+        self._state = completed(self._state, states[0])
         self._not_finite = mx.array(not_finite)
-        mx.eval(self._state)
         self._compile()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import mlx.core as mx
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from mlxopto.models import Network, State
 from mlxopto.training.config import TrainConfig
@@ -69,6 +69,14 @@ def objective(
     estimate, state = model(x, controls, state)
     waveform, gain = waveform_loss(estimate, y, power).mean(), gain_loss(x, estimate, y).mean()
     return 2 * ((1 - config.gain_share) * waveform + config.gain_share * gain), (waveform, gain, state)
+
+
+def completed(rest: State, kept: Any) -> State:
+    """A state from a checkpoint, which leaves out arrays without elements: those are taken from the state of rest. Evaluated."""
+    arrays = {**dict(tree_flatten(rest)), **dict(tree_flatten(kept))}
+    state: State = tree_unflatten(list(arrays.items()))
+    mx.eval(state)
+    return state
 
 
 def start_some(rest: State, starts: mx.array, state: State | None) -> State:
