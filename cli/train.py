@@ -56,7 +56,9 @@ def train(
     mlxopto train --device la2a --minutes 30
     """
     from mlxopto.training import run
+    from mlxopto.training.ranks import Ranks
 
+    ranks = Ranks.launched()
     given = {
         "device": device,
         "data": data and str(data.resolve()),
@@ -73,18 +75,20 @@ def train(
     if resume:
         _same_as_before(folder, {**given, "quick": True} if quick else given)
         with _display() as show:
-            result = run.resume(folder, show)
+            result = run.resume(folder, show, ranks)
     else:
         config = _configuration(given, quick)
-        if config.quick:
+        if config.quick and ranks.first:
             console.print("quick: less data and a few minutes, so the result is clearly worse than a full run")
         try:
             with _display() as show:
-                result = run.train(config, folder, show)
+                result = run.train(config, folder, show, ranks)
         except KeyboardInterrupt:
             if (folder / run.CHECKPOINT).exists():
                 console.print(f"to go on: mlxopto train --resume --out {folder}")
             raise
+    if result is None:  # another rank speaks
+        return
     _tell(result)
     if as_json:
         print(json.dumps(result))

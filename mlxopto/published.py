@@ -139,10 +139,10 @@ def _renamed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         found[f"{ours}.skip"] = of(number, "mixer.D")
         found[f"{ours}.output.weight"] = of(number, "mixer.out_projection.kernel").T
         found[f"{ours}.output.bias"] = of(number, "mixer.out_projection.bias")
-    found["gates.weight"] = _reordered(of(5, "dense.cell.kernel").T)
+    found["slow.gates.weight"] = _reordered(of(5, "dense.cell.kernel").T)
     inputs, recurrent = (_reordered(bias) for bias in of(5, "dense.cell.bias"))
-    found["gates.bias"], found["recurrent_bias"] = inputs, recurrent
-    found["recurrent"] = _reordered(of(5, "dense.cell.recurrent_kernel").T)
+    found["slow.gates.bias"], found["slow.recurrent_bias"] = inputs, recurrent
+    found["slow.recurrent"] = _reordered(of(5, "dense.cell.recurrent_kernel").T)
     return found
 
 

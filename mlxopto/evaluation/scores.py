@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.controls import Panel
+from mlxopto.controls import Panel, Setting
 from mlxopto.data.takes import Take
 from mlxopto.metrics import esr, gain_error_db
 from mlxopto.models import Network
@@ -29,13 +30,35 @@ class Scores:
         return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in asdict(self).items()}
 
 
-def score(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Scores:
+@dataclass(frozen=True)
+class Errors:
+    """Of each take: its setting, its ESR and its RMS gain error in dB."""
+
+    settings: list[Setting]
+    esr: list[float]
+    gain_error_db: list[float]
+
+    def scores(self) -> Scores:
+        """Medians and means."""
+        esr, gain = np.array(self.esr), np.array(self.gain_error_db)
+        return Scores(
+            float(np.median(esr)), float(np.median(gain)), float(np.mean(esr)), float(np.mean(gain)), len(self.settings)
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As JSON, a take a row."""
+        return [
+            {"controls": dict(setting), "esr": float(f"{esr:.4g}"), "gain_error_db": float(f"{gain:.4g}")}
+            for setting, esr, gain in zip(self.settings, self.esr, self.gain_error_db, strict=True)
+        ]
+
+
+def errors(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Errors:
     """Runs every take from rest and compares."""
     outputs = render_takes(model, panel, sample_rate, takes)
-    errors = [esr(take.y, y) for take, y in zip(takes, outputs, strict=True)]
+    esrs = [esr(take.y, y) for take, y in zip(takes, outputs, strict=True)]
     gains = [gain_error_db(take.x, take.y, y, sample_rate) for take, y in zip(takes, outputs, strict=True)]
-    means = float(np.mean(errors)), float(np.mean(gains))
-    return Scores(float(np.median(errors)), float(np.median(gains)), *means, len(takes))
+    return Errors([take.setting for take in takes], esrs, gains)
 
 
 def render_takes(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> list[np.ndarray]:

@@ -10,13 +10,31 @@ from mlx.utils import tree_flatten
 
 from mlxopto.controls import Panel
 from mlxopto.errors import RequestError
+from mlxopto.models.conditioned import ConditionedConfig
+from mlxopto.models.ed_b import EdB
+from mlxopto.models.encoder_decoder import EncoderDecoder
+from mlxopto.models.lstm import Lstm
+from mlxopto.models.lstm_b import LstmB
 from mlxopto.models.network import Network, State
 from mlxopto.models.opto import Opto, OptoConfig
-from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
+from mlxopto.models.s4d import S4d
+from mlxopto.models.s6_paper import MemorylessConfig, S6Paper, S6PaperConfig
+from mlxopto.models.tcn_b import TcnB
+from mlxopto.models.wave import WaveConfig
 
 __all__ = ["ARCHITECTURES", "Network", "Opto", "State", "build", "fresh", "parameter_count"]
 
-ARCHITECTURES: dict[str, tuple[Any, Any]] = {"opto": (Opto, OptoConfig), "s6_paper": (S6Paper, S6PaperConfig)}
+ARCHITECTURES: dict[str, tuple[Any, Any]] = {
+    "opto": (Opto, OptoConfig),
+    "s6_paper": (S6Paper, S6PaperConfig),
+    "s6_memoryless": (S6Paper, MemorylessConfig),
+    "s4d": (S4d, ConditionedConfig),
+    "lstm": (Lstm, ConditionedConfig),
+    "encoder_decoder": (EncoderDecoder, ConditionedConfig),
+    "lstm_b": (LstmB, WaveConfig),
+    "ed_b": (EdB, WaveConfig),
+    "tcn_b": (TcnB, WaveConfig),
+}
 
 
 def build(architecture: str, config: Mapping[str, Any]) -> Network:

@@ -1,9 +1,12 @@
-"""Layers: dense, S6, FiLM, temporal FiLM, gated linear unit, the level front end and the colour stage."""
+"""Layers: dense, recurrent (S6, S4D, GRU, LSTM), FiLM, gated linear unit, the level front end and the colour stage."""
 
 from mlxopto.nn.colour import Colour
 from mlxopto.nn.dense import Dense
-from mlxopto.nn.film import FiLM, GatedFiLM, TemporalFiLM
+from mlxopto.nn.film import FiLM, GatedFiLM
 from mlxopto.nn.front_end import LevelFrontEnd
+from mlxopto.nn.gru import GRU
+from mlxopto.nn.lstm import LSTM, lstm_step
+from mlxopto.nn.s4d import S4D
 from mlxopto.nn.s6 import S6
 
-__all__ = ["S6", "Colour", "Dense", "FiLM", "GatedFiLM", "LevelFrontEnd", "TemporalFiLM"]
+__all__ = ["GRU", "LSTM", "S4D", "S6", "Colour", "Dense", "FiLM", "GatedFiLM", "LevelFrontEnd", "lstm_step"]

@@ -1,4 +1,4 @@
-"""Feature-wise linear modulation: by fixed controls (FiLM; Perez et al. 2018) and over time (temporal FiLM; Birnbaum et al. 2019)."""
+"""Feature-wise linear modulation by controls (FiLM; Perez et al. 2018)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import mlx.nn as nn
 
 from mlxopto.nn import functional
 from mlxopto.nn.dense import Dense
-from mlxopto.scan import gru_scan
 
 
 class FiLM(nn.Module):
@@ -24,34 +23,6 @@ class FiLM(nn.Module):
         """x: (batch, time, width); condition: (batch, conditions)."""
         scale, shift = mx.split(self.affine(condition)[:, None], 2, axis=-1)
         return (x + shift) * (1 + scale)
-
-
-class TemporalFiLM(nn.Module):
-    """x (1 + scale[t]) + shift[t], with scale and shift from a gated recurrent unit that hears x and the condition.
-
-    The gated recurrence is what a state space layer is not: its update may depend on its own state, as the choice
-    between attack and release does.
-    """
-
-    def __init__(self, width: int, conditions: int, hidden: int):
-        super().__init__()
-        self.gates = Dense(width, 3 * hidden)
-        self.control = Dense(conditions, 3 * hidden)
-        bound = hidden**-0.5
-        self.recurrent = mx.random.uniform(-bound, bound, (3 * hidden, hidden))
-        self.recurrent_bias = mx.zeros((hidden,))
-        self.affine = Dense(hidden, 2 * width)
-
-    def initial_state(self, batch: int) -> mx.array:
-        """(batch, hidden), at rest."""
-        return mx.zeros((batch, self.recurrent.shape[-1]))
-
-    def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-        """x: (batch, time, width); condition: (batch, conditions)."""
-        gates = self.gates(x) + self.control(condition)[:, None]
-        h, state = gru_scan(gates, self.recurrent, self.recurrent_bias, state)
-        scale, shift = mx.split(self.affine(h), 2, axis=-1)
-        return x * (1 + scale) + shift, state
 
 
 class GatedFiLM(nn.Module):

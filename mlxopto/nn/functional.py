@@ -10,32 +10,42 @@ import mlx.nn as nn
 import numpy as np
 
 from mlxopto import native
-from mlxopto.compiled import kernel
-from mlxopto.native import expm1, over_ranges, sigmoid, to_numpy
-from mlxopto.vector import fma
+from mlxopto.compiled import inner, kernel
+from mlxopto.native import exp, expm1, over_ranges, sigmoid, to_numpy
+from mlxopto.vector import fma, magnitude
 
 
 def dense(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     """x weight^T + bias. x: (..., in), weight: (out, in), bias: (out,)."""
-    return _dense_native(x, weight, bias) if _native(x) else mx.addmm(bias, x, weight.T)
+    return _dense_native(x, weight, bias) if runs_native(x) else mx.addmm(bias, x, weight.T)
 
 
 def softplus(x: mx.array) -> mx.array:
     """log(1 + exp(x)), any shape."""
-    return _softplus_native(x) if _native(x) else nn.softplus(x)
+    return _softplus_native(x) if runs_native(x) else nn.softplus(x)
 
 
 def silu_gate(x: mx.array, gate: mx.array) -> mx.array:
     """x silu(gate), both of one shape: the gate after a selective scan."""
-    return _silu_gate_native(x, gate) if _native(x) else x * nn.silu(gate)
+    return _silu_gate_native(x, gate) if runs_native(x) else x * nn.silu(gate)
+
+
+def silu(x: mx.array) -> mx.array:
+    """x sigmoid(x), any shape."""
+    return _silu_native(x) if runs_native(x) else nn.silu(x)
+
+
+def gelu(x: mx.array) -> mx.array:
+    """x times the normal distribution's share below x, any shape."""
+    return _gelu_native(x) if runs_native(x) else nn.gelu(x)
 
 
 def glu(x: mx.array) -> mx.array:
     """a sigmoid(b) for the halves a, b of the last axis (Dauphin et al. 2017)."""
-    return _glu_native(x) if _native(x) else nn.glu(x)
+    return _glu_native(x) if runs_native(x) else nn.glu(x)
 
 
-def _native(x: mx.array) -> bool:
+def runs_native(x: mx.array) -> bool:
     return x.dtype == mx.float32 and mx.default_device() == mx.Device(mx.cpu)
 
 
@@ -131,6 +141,44 @@ def _softplus_backward(y, grad, out, start, end):
 
 
 @kernel
+def _silu_forward(x, y, start, end):
+    for i in range(start, end):
+        y[i] = x[i] * sigmoid(x[i])
+
+
+@kernel
+def _silu_backward(x, grad, out, start, end):
+    for i in range(start, end):
+        s = sigmoid(x[i])
+        out[i] = grad[i] * s * (np.float32(1.0) + x[i] * (np.float32(1.0) - s))
+
+
+@inner
+def _normal(x):
+    """(the normal distribution's share below x, its density at x), wrong by 1e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
+    e = exp(np.float32(-0.5) * x * x)
+    t = np.float32(1.0) / fma(magnitude(x), np.float32(0.3275911 * 0.7071067811865476), np.float32(1.0))
+    p = fma(t, np.float32(0.5 * 1.061405429), np.float32(0.5 * -1.453152027))
+    p = fma(t, p, np.float32(0.5 * 1.421413741))
+    p = fma(t, p, np.float32(0.5 * -0.284496736))
+    above = t * fma(t, p, np.float32(0.5 * 0.254829592)) * e
+    return (np.float32(1.0) - above if x > np.float32(0.0) else above), np.float32(0.3989422804014327) * e
+
+
+@kernel
+def _gelu_forward(x, y, start, end):
+    for i in range(start, end):
+        y[i] = x[i] * _normal(x[i])[0]
+
+
+@kernel
+def _gelu_backward(x, grad, out, start, end):
+    for i in range(start, end):
+        share, density = _normal(x[i])
+        out[i] = grad[i] * fma(x[i], density, share)
+
+
+@kernel
 def _silu_gate_forward(x, gate, y, start, end):
     for i in range(start, end):
         y[i] = x[i] * gate[i] * sigmoid(gate[i])
@@ -163,31 +211,52 @@ def _glu_backward(x, grad, out, start, end):
             out[row, half + i] = grad[row, i] * x[row, i] * s * (np.float32(1.0) - s)
 
 
+def _elementwise(function, *arrays):
+    """An array of their shape, filled by a kernel of theirs."""
+    mx.eval(*arrays)
+    flat = [to_numpy(array).reshape(-1) for array in arrays]
+    out = np.empty_like(flat[0])
+    over_ranges(out.size, function, *flat, out)
+    return mx.array(out.reshape(arrays[0].shape))
+
+
+def _only(primals):
+    return primals if isinstance(primals, mx.array) else primals[0]
+
+
 @mx.custom_function
 def _softplus_native(x):
-    mx.eval(x)
-    x_ = to_numpy(x)
-    y = np.empty_like(x_)
-    over_ranges(x_.size, _softplus_forward, x_.reshape(-1), y.reshape(-1))
-    return mx.array(y)
+    return _elementwise(_softplus_forward, x)
 
 
 @_softplus_native.vjp
 def _softplus_vjp(_primals, grad, output):
-    mx.eval(grad, output)
-    y, grad_ = map(to_numpy, (output, grad))
-    out = np.empty_like(y)
-    over_ranges(y.size, _softplus_backward, y.reshape(-1), grad_.reshape(-1), out.reshape(-1))
-    return mx.array(out)
+    return _elementwise(_softplus_backward, output, grad)
+
+
+@mx.custom_function
+def _silu_native(x):
+    return _elementwise(_silu_forward, x)
+
+
+@_silu_native.vjp
+def _silu_vjp(primals, grad, _output):
+    return _elementwise(_silu_backward, _only(primals), grad)
+
+
+@mx.custom_function
+def _gelu_native(x):
+    return _elementwise(_gelu_forward, x)
+
+
+@_gelu_native.vjp
+def _gelu_vjp(primals, grad, _output):
+    return _elementwise(_gelu_backward, _only(primals), grad)
 
 
 @mx.custom_function
 def _silu_gate_native(x, gate):
-    mx.eval(x, gate)
-    x_, gate_ = map(to_numpy, (x, gate))
-    y = np.empty_like(x_)
-    over_ranges(x_.size, _silu_gate_forward, x_.reshape(-1), gate_.reshape(-1), y.reshape(-1))
-    return mx.array(y)
+    return _elementwise(_silu_gate_forward, x, gate)
 
 
 @_silu_gate_native.vjp
@@ -213,8 +282,7 @@ def _glu_native(x):
 @_glu_native.vjp
 def _glu_vjp(primals, grad, _output):
     mx.eval(grad)
-    (x,) = (primals,) if isinstance(primals, mx.array) else primals
-    x_, grad_ = map(to_numpy, (x, grad))
+    x_, grad_ = map(to_numpy, (_only(primals), grad))
     out = np.empty_like(x_)
     rows = grad_.size // grad_.shape[-1]
     over_ranges(rows, _glu_backward, x_.reshape(rows, -1), grad_.reshape(rows, -1), out.reshape(rows, -1))

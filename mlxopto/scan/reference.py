@@ -5,6 +5,8 @@ Runs on any device and in any float type, is differentiated by MLX itself, and i
 
 from __future__ import annotations
 
+import math
+
 import mlx.core as mx
 
 
@@ -53,6 +55,17 @@ def lstm_scan(gates: mx.array, weight: mx.array, state: mx.array, cell: mx.array
         state = mx.sigmoid(o) * mx.tanh(cell)
         outputs.append(state)
     return (mx.stack(outputs, axis=1) if outputs else gates[..., : state.shape[1]]), (state, cell)
+
+
+def diagonal_scan(u: mx.array, decay: mx.array, turns: mx.array, c: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.diagonal_scan`; the state is required here."""
+    a_re, a_im = mx.exp(-decay) * mx.cos(2 * math.pi * turns), mx.exp(-decay) * mx.sin(2 * math.pi * turns)
+    re, im = state[..., 0], state[..., 1]
+    outputs = []
+    for t in range(u.shape[1]):
+        re, im = a_re * re - a_im * im + u[:, t, :, None], a_im * re + a_re * im
+        outputs.append(2 * (c[..., 0] * re - c[..., 1] * im).sum(-1))
+    return (mx.stack(outputs, axis=1) if outputs else u), mx.stack([re, im], axis=-1)
 
 
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:

@@ -20,11 +20,13 @@ class TrainConfig:
     arch: str = "opto"
     minutes: float = 30.0  # aimed at; `steps` is what counts once it is known
     steps: int = 0  # 0: measured from `minutes` when the run starts
+    validations: int = 40  # a run, fewer where they would take long
     engine: str = "auto"  # cpu, gpu, or auto: the GPU if there is one; what counts once the run has started is in its folder
     seed: int = 0
     init: str | None = None  # weights to start from
     quick: bool = False
-    batch: int = 12  # sequences side by side
+    settings: int | None = None  # of a virtual device to train on; 512, or 128 with `quick`
+    batch: int = 12  # sequences side by side, on every rank
     frames: int = 1024  # of back-propagation, 0.34 s; the state is carried on
     learning_rate: float = 5e-3
     gain_share: float = 0.5  # of the gain term in the loss, the waveform term has the rest

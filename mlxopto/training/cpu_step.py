@@ -18,6 +18,7 @@ from mlx.utils import tree_map
 from mlxopto import native
 from mlxopto.models import Network, State
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult, completed, objective
 from mlxopto.training.stream import Chunk
 
@@ -27,8 +28,16 @@ SHARDS = 2
 class CpuStep:
     """See `Step`. Gives numbers: every step is computed when it is asked for."""
 
-    def __init__(self, config: TrainConfig, model: Network, optimizer: optim.Optimizer, another: Callable[[], Network]):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Network,
+        optimizer: optim.Optimizer,
+        another: Callable[[], Network],
+        ranks: Ranks = ALONE,
+    ):
         """`another` makes a model of the same architecture, one for each thread."""
+        self._ranks = ranks
         self._config, self._model, self._optimizer = config, model, optimizer
         edges = [config.batch * i // SHARDS for i in range(SHARDS + 1)]
         self._shards = [_Shard(config, another(), a, b) for a, b in itertools.pairwise(edges) if b > a]
@@ -40,12 +49,12 @@ class CpuStep:
         parameters = self._model.trainable_parameters()
         mx.eval(parameters)  # lazy arrays cannot be evaluated on another thread
         parts = list(self._worker.map(lambda shard: shard.gradient(parameters, chunk), self._shards))
-        loss, waveform, gain = (
-            sum(part.share * getattr(part, name) for part in parts) for name in ("loss", "waveform", "gain")
-        )
+        losses = sum(part.share * mx.array([part.loss, part.waveform, part.gain]) for part in parts)
         gradient = tree_map(
             lambda *arrays: sum(p.share * a for p, a in zip(parts, arrays, strict=True)), *(p.tree for p in parts)
         )
+        gradient, losses = self._ranks.mean((gradient, losses))
+        loss, waveform, gain = losses.tolist()
         gradient, norm = optim.clip_grad_norm(gradient, self._config.clip_norm)
         mx.eval(norm, gradient)
         if math.isfinite(float(norm)) and math.isfinite(loss):

@@ -13,6 +13,7 @@ from mlxopto.errors import RequestError
 from mlxopto.models import Network, State
 from mlxopto.scan import gpu
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult, completed, objective
 from mlxopto.training.stream import Chunk
 
@@ -20,10 +21,10 @@ from mlxopto.training.stream import Chunk
 class GpuStep:
     """See `Step`. Gives scalars that are still to be computed, so that the next chunk is prepared meanwhile."""
 
-    def __init__(self, config: TrainConfig, model: Network, optimizer: optim.Optimizer):
+    def __init__(self, config: TrainConfig, model: Network, optimizer: optim.Optimizer, ranks: Ranks = ALONE):
         if unfit := gpu.unfit("selective_scan", config.batch, config.frames * model.frame, *model.scan_sizes):
             raise RequestError(f"{unfit}; take --engine cpu")
-        self._config, self._model, self._optimizer = config, model, optimizer
+        self._config, self._model, self._optimizer, self._ranks = config, model, optimizer, ranks
         self._state = model.initial_state(mx.zeros((config.batch, model.config.controls)))
         self._not_finite = mx.array(0)
         self._value_and_gradient = nn.value_and_grad(model, objective)
@@ -75,6 +76,7 @@ class GpuStep:
         (loss, (waveform, gain, state)), gradient = self._value_and_gradient(
             self._model, self._config, x, y, power, controls, starts, state
         )
+        gradient, loss, waveform, gain = self._ranks.mean((gradient, loss, waveform, gain))
         gradient, norm = optim.clip_grad_norm(gradient, self._config.clip_norm)
         finite = mx.isfinite(norm) & mx.isfinite(loss)
         before = tree_map(lambda array: array, [self._model.trainable_parameters(), self._optimizer.state])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from mlxopto.models import parameter_count
 from mlxopto.scan import gpu
 from mlxopto.training import checkpoint
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult
 from mlxopto.training.trainer import Trainer
 
@@ -37,7 +39,8 @@ CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.safete
 WEIGHTS = f"weights{weights.SUFFIX}"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
-VALIDATIONS = 40  # a run
+VALIDATION_SHARE = 0.15  # of a run's time, at most, but for the fewest
+FEWEST_VALIDATIONS = 4
 _DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
@@ -57,8 +60,8 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def train(config: TrainConfig, folder: Path, report: Report) -> dict[str, Any]:
-    """Trains from the start into a new folder and returns the result, as in result.json.
+def train(config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE) -> dict[str, Any] | None:
+    """Trains from the start into a new folder and returns the result, as in result.json, on the first rank; None on the others.
 
     Raises:
         RequestError: the folder is in use, or the data or weights named cannot be used.
@@ -70,17 +73,19 @@ def train(config: TrainConfig, folder: Path, report: Report) -> dict[str, Any]:
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
         if not config.steps:
-            config = replace(config, steps=_measured_steps(config, source))
-        trainer = Trainer(config, source)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
-        config.save(folder / CONFIG)
-        return _Run(folder, trainer, fingerprint(source), report).go()
+            config = measured(config, source, ranks)
+        trainer = Trainer(config, source, ranks)
+        ranks.agreed(0)  # that no rank finds the folder made by another
+        if ranks.first:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+            config.save(folder / CONFIG)
+        return _Run(folder, trainer, fingerprint(source), report, ranks).go()
 
 
-def resume(folder: Path, report: Report) -> dict[str, Any]:
+def resume(folder: Path, report: Report, ranks: Ranks = ALONE) -> dict[str, Any] | None:
     """Goes on with an interrupted run, to the same weights as if it had not been; a finished run only gives its result.
 
     Raises:
@@ -89,17 +94,25 @@ def resume(folder: Path, report: Report) -> dict[str, Any]:
     """
     config = TrainConfig.load(folder / CONFIG)
     if (folder / RESULT).is_file():
-        result: dict[str, Any] = json.loads((folder / RESULT).read_text())
-        return result
+        return finished(folder) if ranks.first else None
     config = replace(config, engine=_engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
-        run = _Run(folder, Trainer(config, source), fingerprint(source), report)
+        run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks)
         if (folder / CHECKPOINT).is_file():
             run.restore()
-        else:
+        elif ranks.first:
             (folder / LOG).unlink(missing_ok=True)  # killed before the first checkpoint: begin again
         return run.go()
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The result of a run that has ended, None of any other."""
+    try:
+        result: dict[str, Any] = json.loads((folder / RESULT).read_text())
+        return result
+    except (OSError, ValueError):
+        return None
 
 
 def open_source(config: TrainConfig) -> Source:
@@ -111,11 +124,10 @@ def open_source(config: TrainConfig) -> Source:
     if config.data:
         return open_folder(Path(config.data), config.seed)
     material = read_material(Path(config.program), config.sample_rate) if config.program else None
-    if config.quick:
-        return VirtualSource(
-            device(config.device or ""), config.sample_rate, config.seed, settings=128, takes=12, pool_s=180, material=material
-        )
-    return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material)
+    size: dict[str, Any] = {"settings": 128, "takes": 12, "pool_s": 180} if config.quick else {}
+    if config.settings:
+        size["settings"] = config.settings
+    return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material, **size)
 
 
 def _engine(config: TrainConfig) -> str:
@@ -141,10 +153,10 @@ def fingerprint(source: Source) -> str:
 
 
 class _Run:
-    def __init__(self, folder: Path, trainer: Trainer, data_hash: str, report: Report):
-        self.folder, self.trainer, self.data_hash, self.report = folder, trainer, data_hash, report
+    def __init__(self, folder: Path, trainer: Trainer, data_hash: str, report: Report, ranks: Ranks):
+        self.folder, self.trainer, self.data_hash, self.report, self.ranks = folder, trainer, data_hash, report, ranks
         self.config = trainer.config
-        self.validate_every = max(20, self.config.steps // VALIDATIONS)
+        self.validate_every = max(20, self.config.steps // self.config.validations)
         self.validation: Scores | None = None
         self.seconds_before = 0.0  # spent by earlier parts of an interrupted run
         self.first_step = 0
@@ -157,12 +169,13 @@ class _Run:
         self.trainer.restore(arrays, progress)
         self.first_step = progress["step"]
         self.seconds_before = progress["seconds"]
-        with (self.folder / LOG).open("rb+") as log:
-            log.truncate(progress["log_bytes"])
+        if self.ranks.first:
+            with (self.folder / LOG).open("rb+") as log:
+                log.truncate(progress["log_bytes"])
         if progress["validation"]:
             self.validation = Scores(**progress["validation"])
 
-    def go(self) -> dict[str, Any]:
+    def go(self) -> dict[str, Any] | None:
         steps, saved = self.config.steps, time.monotonic()
         recent: list[StepResult] = []
         with self._open_log() as log:
@@ -178,7 +191,7 @@ class _Run:
                     if step % self.validate_every == 0 or step == steps:
                         self.validation = self.trainer.validate()
                         self._log(log, {"step": step, "validation": self.validation.rounded()})
-                    if not recent and time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                    if not recent and self.ranks.agreed(time.monotonic() - saved) > CHECKPOINT_EVERY_S:
                         self._save(log)
                         saved = time.monotonic()
                 self._save(log)
@@ -186,7 +199,7 @@ class _Run:
                 raise WorkError(f"{self.folder} cannot be written: {error.strerror}") from error
             finally:
                 self.trainer.close()
-        return self._finish()
+        return self._finish() if self.ranks.first else None
 
     @property
     def seconds(self) -> float:
@@ -195,11 +208,17 @@ class _Run:
     @property
     def step_audio_s(self) -> float:
         """Seconds of audio that a step learns from, all sequences together."""
-        return self.config.batch * self.config.frames * self.trainer.model.frame / self.trainer.source.sample_rate
+        return (
+            self.ranks.size
+            * self.config.batch
+            * self.config.frames
+            * self.trainer.model.frame
+            / self.trainer.source.sample_rate
+        )
 
     def _open_log(self) -> Any:
         try:
-            return (self.folder / LOG).open("a", encoding="utf-8")
+            return (self.folder / LOG if self.ranks.first else Path(os.devnull)).open("a", encoding="utf-8")
         except OSError as error:
             raise WorkError(f"{self.folder / LOG} cannot be written: {error.strerror}") from error
 
@@ -208,6 +227,8 @@ class _Run:
         log.flush()
 
     def _show(self, recent: list[StepResult]) -> None:
+        if not self.ranks.first:
+            return
         step, config = self.trainer.step, self.config
         a_step = (time.monotonic() - self.start) / (step - self.first_step)
         mean = _mean(recent)
@@ -226,12 +247,15 @@ class _Run:
     def _save(self, log: Any) -> None:
         validation = self.validation.__dict__ if self.validation else None
         extra = {"seconds": self.seconds, "log_bytes": log.tell(), "data_hash": self.data_hash, "validation": validation}
-        checkpoint.save(self.folder / CHECKPOINT, self.trainer.arrays(), {**self.trainer.progress(), **extra})
+        arrays = self.trainer.arrays()  # from all ranks
+        if self.ranks.first:
+            checkpoint.save(self.folder / CHECKPOINT, arrays, {**self.trainer.progress(), **extra})
 
     def _finish(self) -> dict[str, Any]:
         trainer, config = self.trainer, self.config
         seconds = self.seconds
-        test = {split: scores.rounded() for split, scores in trainer.test().items()}
+        errors = trainer.test()
+        test = {split: found.scores().rounded() for split, found in errors.items()}
         source = trainer.source
         card = weights.Card(
             name=source.name,
@@ -267,15 +291,16 @@ class _Run:
             "seconds": round(seconds, 1),
             "audio_seconds_per_second": round(config.steps * self.step_audio_s / seconds, 1),
             "test": test,
+            "takes": {split: found.rows() for split, found in errors.items()},
         }
         with audio.replacing(self.folder / RESULT) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         return result
 
 
-def _measured_steps(config: TrainConfig, source: Source) -> int:
-    """How many steps fit into the minutes asked for on this machine, validation and a margin for the end included."""
-    trainer = Trainer(replace(config, steps=1000), source)
+def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> TrainConfig:
+    """The configuration with as many steps and validations as fit into its minutes on this machine, with a margin for the end."""
+    trainer = Trainer(replace(config, steps=1000), source, ranks)
     try:
         for _ in range(5):
             trainer.advance()
@@ -288,10 +313,13 @@ def _measured_steps(config: TrainConfig, source: Source) -> int:
         trainer.validate()  # the first may compile
         start = time.monotonic()
         trainer.validate()
-        validations = VALIDATIONS * (time.monotonic() - start)
+        validation = time.monotonic() - start
     finally:
         trainer.close()
-    return max(100, int((0.95 * config.minutes * 60 - validations) / a_step))
+    seconds = 0.95 * config.minutes * 60
+    count = max(FEWEST_VALIDATIONS, min(config.validations, int(VALIDATION_SHARE * seconds / validation)))
+    steps = max(100, int((seconds - count * validation) / a_step))
+    return replace(config, steps=int(ranks.agreed(steps)), validations=int(ranks.agreed(count)))
 
 
 def _mean(results: list[StepResult]) -> dict[str, float]:

@@ -5,14 +5,13 @@ Each slot of the batch plays its own sequence; where one ends, the next begins a
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mlxopto.data.takes import Source, Take
+from mlxopto.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,16 @@ class Chunk:
 
 
 class Stream:
-    """Endless chunks from a source; `position` and `restore` make it resumable. Sequences are prepared on a thread ahead of need."""
+    """Endless chunks from a source; `position` and `restore` make it resumable.
 
-    AHEAD = 4
+    Slot s of all slots, those of other ranks included, plays the sequences s, s + slots, s + 2 slots and so on, so that what a rank
+    plays depends on no other. A slot's next sequence is prepared on a thread meanwhile.
+    """
 
-    def __init__(self, source: Source, batch: int, chunk: int):
-        self._source, self._chunk = source, chunk
+    def __init__(self, source: Source, batch: int, chunk: int, ranks: Ranks = ALONE):
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="mlxopto-stream")
-        self._coming: deque[Future[Take]] = deque()
-        self._next = 0  # index of the next sequence to begin
-        self._slots: list[_Slot] = [_Slot(source, chunk) for _ in range(batch)]
+        slots, first = ranks.size * batch, ranks.rank * batch
+        self._slots = [_Slot(source, chunk, self._worker, first + place, slots) for place in range(batch)]
 
     def close(self) -> None:
         """Lets the preparing thread go."""
@@ -45,50 +44,47 @@ class Stream:
 
     def next(self) -> Chunk:
         """The next chunk of every slot."""
-        for slot in self._slots:
-            if slot.ended:
-                slot.begin(self._next, self._take())
         parts = [slot.advance() for slot in self._slots]
         return Chunk(*(np.stack(column) for column in zip(*parts, strict=True)))
 
-    def position(self) -> dict[str, Any]:
-        """Where the stream stands, as JSON."""
-        return {"next": self._next, "slots": [[slot.index, slot.at] for slot in self._slots]}
+    def position(self) -> list[list[int]]:
+        """Where every slot stands: its sequence, and the sample in it."""
+        return [[slot.index, slot.at] for slot in self._slots]
 
-    def restore(self, position: dict[str, Any]) -> None:
+    def restore(self, position: list[list[int]]) -> None:
         """Goes to where `position` was taken."""
-        for slot, (index, at) in zip(self._slots, position["slots"], strict=True):
-            slot.begin(index, self._source.sequence(index), at)
-        self._next = position["next"]
-        self._coming.clear()
-
-    def _take(self) -> Take:
-        while len(self._coming) < self.AHEAD:
-            self._coming.append(self._worker.submit(self._source.sequence, self._next + len(self._coming)))
-        self._next += 1
-        return self._coming.popleft().result()
+        for slot, (index, at) in zip(self._slots, position, strict=True):
+            slot.go_to(index, at)
 
 
 class _Slot:
-    def __init__(self, source: Source, chunk: int):
-        self._panel, self._chunk = source.panel, chunk
-        self.index, self.at, self.ended = -1, 0, True
+    def __init__(self, source: Source, chunk: int, worker: ThreadPoolExecutor, first: int, stride: int):
+        self._source, self._chunk, self._worker, self._stride = source, chunk, worker, stride
+        self._panel = source.panel
+        self._take: Take | None = None
+        self.go_to(first, 0)
 
-    def begin(self, index: int, take: Take, at: int = 0) -> None:
-        self.index, self.at, self._take = index, at, take
-        self._controls = np.array(self._panel.normalise(take.setting), np.float32)
-        self._power = np.float32(np.mean(np.square(take.y, dtype=np.float64)) + 1e-8)
-        self._check_end()
+    def go_to(self, index: int, at: int) -> None:
+        self.index, self.at = index, at
+        self._take = None
+        self._coming: Future[Take] = self._worker.submit(self._source.sequence, index)
 
     def advance(self) -> tuple[np.ndarray | np.generic, ...]:
+        take = self._take or self._begin()
         starts = np.bool_(self.at == 0)
         part = slice(self.at, self.at + self._chunk)
-        x, y = self._take.x[part], self._take.y[part]
+        x, y = take.x[part], take.y[part]
         if len(x) < self._chunk:  # a whole sequence shorter than a chunk
             x, y = (np.pad(a, (0, self._chunk - len(x))) for a in (x, y))
         self.at += self._chunk
-        self._check_end()
+        if self.at + self._chunk > len(take.x):
+            self.index, self.at, self._take = self.index + self._stride, 0, None
         return x, y, self._controls, self._power, starts
 
-    def _check_end(self) -> None:
-        self.ended = self.at > 0 and self.at + self._chunk > len(self._take.x)
+    def _begin(self) -> Take:
+        """Takes up the sequence that was being prepared, and has the next one prepared."""
+        self._take = take = self._coming.result()
+        self._coming = self._worker.submit(self._source.sequence, self.index + self._stride)
+        self._controls = np.array(self._panel.normalise(take.setting), np.float32)
+        self._power = np.float32(np.mean(np.square(take.y, dtype=np.float64)) + 1e-8)
+        return take

@@ -12,11 +12,12 @@ from mlx.utils import tree_map
 from mlxopto import weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import RequestError, WorkError
-from mlxopto.evaluation.scores import Scores, score
+from mlxopto.evaluation.scores import Errors, Scores, errors
 from mlxopto.models import Network, fresh
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
 from mlxopto.training.gpu_step import GpuStep
+from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import Step, StepResult
 from mlxopto.training.stream import Stream
 
@@ -26,20 +27,20 @@ PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a r
 class Trainer:
     """Truncated back-propagation through time with carried state, AdamW, warm-up and cosine schedule; keeps the best weights."""
 
-    def __init__(self, config: TrainConfig, source: Source):
-        self.config, self.source = config, source
+    def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
+        self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
         self.step = 0
         self.best_score = math.inf
         self.best = self.model.parameters()
         self._optimizer = optim.AdamW(config.learning_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
-        self._stream = Stream(source, config.batch, config.frames * self.model.frame)
+        self._stream = Stream(source, config.batch, config.frames * self.model.frame, ranks)
         self._step: Step
         if config.engine == "gpu":
-            self._step = GpuStep(config, self.model, self._optimizer)
+            self._step = GpuStep(config, self.model, self._optimizer, ranks)
         else:
-            self._step = CpuStep(config, self.model, self._optimizer, lambda: new_model(config, source))
+            self._step = CpuStep(config, self.model, self._optimizer, lambda: new_model(config, source), ranks)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -63,7 +64,7 @@ class Trainer:
 
     def validate(self) -> Scores:
         """Scores on the validation takes; the best weights so far are remembered."""
-        scores = self._score(self.source.validation)
+        scores = self._errors(self.source.validation).scores()
         total = math.sqrt(scores.esr_mean) + scores.gain_error_db_mean / 8.686  # as the loss weighs them
         if total < self.best_score:
             self.best_score = total
@@ -71,10 +72,10 @@ class Trainer:
             mx.eval(self.best)
         return scores
 
-    def test(self) -> dict[str, Scores]:
-        """Scores of the best weights on the test splits that the source has."""
+    def test(self) -> dict[str, Errors]:
+        """Errors of the best weights on the test splits that the source has."""
         self.model.update(self.best)
-        return {split: self._score(takes) for split, takes in self.source.test.items() if takes}
+        return {split: self._errors(takes) for split, takes in self.source.test.items() if takes}
 
     def arrays(self) -> dict[str, Any]:
         """Everything in arrays that `restore` needs."""
@@ -82,7 +83,8 @@ class Trainer:
             "model": self.model.parameters(),
             "best": self.best,
             "optimizer": self._optimizer.state,
-            "states": self._step.states(),
+            "states": self._ranks.gathered(self._step.states()),
+            "slots": self._ranks.gathered(mx.array(self._stream.position())),
         }
 
     def progress(self) -> dict[str, Any]:
@@ -90,7 +92,6 @@ class Trainer:
         return {
             "step": self.step,
             "best_score": None if math.isinf(self.best_score) else self.best_score,
-            "stream": self._stream.position(),
             "not_finite": self._step.not_finite,
         }
 
@@ -102,8 +103,8 @@ class Trainer:
         self._optimizer.init(self.model.trainable_parameters())  # puts back what has no arrays and is in no checkpoint
         self.step = progress["step"]
         self.best_score = math.inf if progress["best_score"] is None else progress["best_score"]
-        self._stream.restore(progress["stream"])
-        self._step.restore(arrays.get("states", []), progress["not_finite"])
+        self._stream.restore(self._ranks.share(arrays["slots"]).tolist())
+        self._step.restore(self._ranks.share(arrays.get("states", [])), progress["not_finite"])
         mx.eval(self.model.parameters(), self._optimizer.state)
 
     def _learning_rate(self) -> float:
@@ -115,8 +116,8 @@ class Trainer:
         low = config.learning_rate / 100
         return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _score(self, takes: Any) -> Scores:
-        return score(self.model, self.source.panel, self.source.sample_rate, takes)
+    def _errors(self, takes: Any) -> Errors:
+        return errors(self.model, self.source.panel, self.source.sample_rate, takes)
 
 
 def new_model(config: TrainConfig, source: Source) -> Network:

@@ -4,8 +4,6 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 from scipy.signal import butter, lfilter
 
@@ -15,7 +13,8 @@ from mlxopto.devices import device
 from mlxopto.errors import RequestError
 from mlxopto.metrics import esr
 from mlxopto.models import fresh, parameter_count
-from mlxopto.models.s6_paper import BINS, FFT, WINDOW, S6Paper, S6PaperConfig, _magnitudes
+from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
+from mlxopto.nn.window import WINDOW
 from tests.conftest import shared
 
 RATE = 48000
@@ -25,6 +24,8 @@ PANEL = device("cl1b").panel
 def network(recurrent: bool) -> S6Paper:
     mx.random.seed(2)
     model = S6Paper(S6PaperConfig(4, timed=(2, 3), recurrent=recurrent))
+    for _, array in tree_flatten(model.parameters()):  # fresh gates are all but shut
+        array += 0.3 * mx.random.normal(array.shape)
     mx.eval(model.parameters())
     return model
 
@@ -58,31 +59,6 @@ def test_it_has_the_published_number_of_parameters(name, parameters):
     assert parameter_count(S6Paper(published.CONFIGS[name])) == parameters
 
 
-def test_the_spectrum_is_that_of_a_window_filled_up_with_zeros():
-    windows = np.random.default_rng(0).standard_normal((3, WINDOW)).astype(np.float32)
-    np.testing.assert_allclose(
-        np.array(_magnitudes(mx.array(windows))), np.abs(np.fft.rfft(windows, FFT)), rtol=1e-4, atol=1e-5
-    )
-    assert BINS == FFT // 2 + 1
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.booleans(), st.lists(st.integers(1, 3000), min_size=1, max_size=5))
-def test_a_call_in_pieces_is_a_call_in_one(recurrent, pieces):
-    model = network(recurrent)
-    x = mx.random.normal((2, sum(pieces))) * 0.3
-    knobs = mx.array([[0.1, -0.5, 0.3, 0.9], [-1.0, 1.0, 0.0, 0.2]])
-    whole, last = model(x, knobs)
-    state, parts, at = None, [], 0
-    for length in pieces:
-        y, state = model(x[:, at : at + length], knobs, state)
-        parts.append(y)
-        at += length
-    np.testing.assert_allclose(np.array(mx.concatenate(parts, axis=1)), np.array(whole), atol=1e-6)
-    for (name, a), (_, b) in zip(tree_flatten(state), tree_flatten(last), strict=True):
-        np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-6, err_msg=name)
-
-
 def test_only_the_recurrent_form_remembers_beyond_its_window():
     """A click is heard 64 samples later by the recurrent form; by the published one, until a slot of its GRU moves again."""
     knobs = mx.zeros((1, 4))
@@ -94,17 +70,6 @@ def test_only_the_recurrent_form_remembers_beyond_its_window():
         gains = [np.array(model.gain(mx.array(signal[None]), knobs)[0])[0] for signal in (x, click)]
         later = np.abs(gains[0] - gains[1])[100 + WINDOW :]
         assert (later.max() > 1e-7) == recurrent
-
-
-def test_every_parameter_of_the_recurrent_form_is_learnt():
-    model = network(True)
-    x = mx.random.normal((2, 300)) * 0.3
-    knobs = mx.random.uniform(-1, 1, (2, 4))
-    from mlx.nn import value_and_grad
-
-    _, gradient = value_and_grad(model, lambda: mx.square(model(x, knobs)[0]).sum())()
-    for name, array in tree_flatten(gradient):
-        assert float(mx.abs(array).max()) > 0, name
 
 
 def test_knobs_of_time_reach_the_temporal_film_and_a_switch_where_there_are_none():

@@ -13,6 +13,8 @@ from mlxopto.nn import functional
 OPERATIONS = {
     "dense": (functional.dense, lambda x, w, b: x @ w.T + b, lambda n, i, o: [(2, n, i), (o, i), (o,)]),
     "softplus": (functional.softplus, nn.softplus, lambda n, i, o: [(2, n, i)]),
+    "silu": (functional.silu, nn.silu, lambda n, i, o: [(2, n, i)]),
+    "gelu": (functional.gelu, nn.gelu, lambda n, i, o: [(2, n, i)]),
     "silu_gate": (functional.silu_gate, lambda x, g: x * nn.silu(g), lambda n, i, o: [(2, n, i), (2, n, i)]),
     "glu": (functional.glu, nn.glu, lambda n, i, o: [(2, n, 2 * i)]),
 }

@@ -10,8 +10,9 @@ import numpy as np
 
 from mlxopto.scan import reference
 
-NAMES = ("selective_scan", "gru_scan", "lstm_scan", "one_pole_bank")
+NAMES = ("selective_scan", "diagonal_scan", "gru_scan", "lstm_scan", "one_pole_bank")
 OVER_TIME = {"selective_scan": (0, 1, 3, 4)}  # arguments with a time axis; of the others only the first
+KERNELS = tuple(name for name in NAMES if name != "diagonal_scan")  # what has GPU kernels of its own
 Arrays = list[np.ndarray]
 
 
@@ -23,6 +24,11 @@ def arguments(name: str, batch: int, time: int, width: int, states: int, seed: i
         return [
             normal((batch, time, width)), np.exp(normal((batch, time, width)) - 3), -np.exp(normal((width, states))),
             normal((batch, time, states)), normal((batch, time, states)), normal(width), normal((batch, width, states)),
+        ]  # fmt: skip
+    if name == "diagonal_scan":
+        return [
+            normal((batch, time, width)), np.exp(normal((width, states)) - 1.5), normal((width, states)) * 0.3,
+            0.1 * normal((width, states, 2)), normal((batch, width, states, 2)),
         ]  # fmt: skip
     if name == "gru_scan":
         return [
@@ -48,6 +54,13 @@ def in_numpy(name: str, args: Arrays, discretization: str = "zoh") -> Arrays:
             h = decay * h + gain * b[:, t, None, :] * u[:, t, :, None]
             y.append(np.einsum("bn,bdn->bd", c[:, t], h) + d * u[:, t])
         return [np.stack(y, axis=1), h]
+    if name == "diagonal_scan":
+        u, decay, turns, c, pairs = args
+        factor, weight, h = np.exp(-decay + 2j * np.pi * turns), c[..., 0] + 1j * c[..., 1], pairs[..., 0] + 1j * pairs[..., 1]
+        for t in range(u.shape[1]):
+            h = factor * h + u[:, t, :, None]
+            y.append(2 * (weight * h).sum(-1).real)
+        return [np.stack(y, axis=1), np.stack([h.real, h.imag], axis=-1)]
     if name == "gru_scan":
         gates, weight, bias, h = args
         for t in range(gates.shape[1]):

@@ -17,6 +17,7 @@ from mlxopto.scan import gpu
 from mlxopto.scan.gpu import leaky, sizes, trial
 from tests.scan import emulator
 from tests.scan.recurrences import (
+    KERNELS,
     NAMES,
     OVER_TIME,
     arguments,
@@ -237,7 +238,7 @@ def test_kernels_that_are_right_are_taken(emulated, tried, name):
     assert tried(name) is None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KERNELS)
 def test_kernels_that_are_wrong_or_do_not_compile_are_not_taken(emulated, tried, monkeypatch, name):
     def wrong(*arguments, **constants):
         return [1.01 * array for array in emulated.launch(*arguments, **constants)]

@@ -10,13 +10,14 @@ import mlx.core as mx
 import numpy as np
 
 from mlxopto.scan import reference
+from mlxopto.scan.gpu.diagonal import diagonal_scan
 from mlxopto.scan.gpu.gru import gru_scan
 from mlxopto.scan.gpu.launch import available
 from mlxopto.scan.gpu.leaky import one_pole_bank
 from mlxopto.scan.gpu.lstm import lstm_scan
 from mlxopto.scan.gpu.selective import selective_scan
 
-_FUNCTIONS = {f.__name__: f for f in (selective_scan, gru_scan, lstm_scan, one_pole_bank)}
+_FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank)}
 _TOLERANCE = 1e-3  # far above rounding, far below a mistake
 
 
@@ -46,6 +47,7 @@ def _example(name: str) -> list[np.ndarray]:
     normal = np.random.default_rng(0).standard_normal
     shapes: dict[str, list[tuple[int, ...]]] = {
         "selective_scan": [(2, 70, 6), (2, 70, 6), (6, 5), (2, 70, 5), (2, 70, 5), (6,), (2, 6, 5)],
+        "diagonal_scan": [(2, 70, 3), (3, 4), (3, 4), (3, 4, 2), (2, 3, 4, 2)],
         "gru_scan": [(2, 9, 15), (15, 5), (5,), (2, 5)],
         "lstm_scan": [(2, 9, 20), (20, 5), (2, 5), (2, 5)],
         "one_pole_bank": [(2, 70), (3,), (3,), (2, 3)],
@@ -53,6 +55,8 @@ def _example(name: str) -> list[np.ndarray]:
     args: list[np.ndarray] = [normal(shape).astype(np.float32) for shape in shapes[name]]
     if name == "selective_scan":
         args[1], args[2] = np.exp(args[1] - 3), -np.exp(args[2])
+    if name == "diagonal_scan":
+        args[1] = np.exp(args[1] - 1.5)
     if name == "one_pole_bank":
         args[1] = 1 / (1 + np.exp(-args[1]))
     return args
