@@ -14,7 +14,7 @@ import typer
 
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, data, devices, eval, import_checkpoint, live, models, render, train
+from . import bench, data, devices, eval, import_checkpoint, live, models, render, study, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -39,7 +39,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (render.render, live.live, devices.devices, train.train, models.models, bench.bench):
+for command in (render.render, live.live, devices.devices, train.train, models.models, bench.bench, study.study):
     app.command(command.__name__)(_interruptible(command))
 
 

@@ -28,7 +28,7 @@ Curve = Callable[[Setting], np.ndarray]  # a setting's output levels at _LEVELS_
 INK, DEVICE, ACCENTS = "#333333", "#888888", ("#0b6e99", "#d9730d", "#6940a5", "#2f7d5b")
 _TONE_HZ = 1000.0
 _LEVELS_DBFS = np.arange(-60.0, 0.1, 3.0)
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "text.parse_math": False, "figure.dpi": 120, "savefig.bbox": "tight",
 }  # fmt: skip
@@ -46,7 +46,7 @@ def transfer_curve(compressor: Compressor, setting: Setting) -> tuple[np.ndarray
 
 def bench_picture(path: Path, result: Mapping[str, Any]) -> None:
     """What a sample costs: the engine over the size of its blocks, MLX over the length of its sequences."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 4), layout="constrained")
         blocks, lengths = figure.subplots(1, 2, sharey=True)
         for channels, colour in zip((1, 2), ACCENTS, strict=False):
@@ -71,7 +71,7 @@ def bench_picture(path: Path, result: Mapping[str, Any]) -> None:
                 axis.set_minor_locator(NullLocator())
             axes.legend()
         figure.suptitle(result["machine"], fontsize=9, color=DEVICE)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _binary(count: float) -> str:
@@ -86,7 +86,7 @@ def render_picture(
     path: Path, overviews: Mapping[str, Overview], compressor: Compressor, settings: Mapping[str, Setting]
 ) -> None:
     """Waveform, gain reduction and transfer curve of one or more renders of one input; labels name the renders."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 6), layout="constrained")
         grid = figure.add_gridspec(2, 3)
         wave, gain, curve = (figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[1, :2]), figure.add_subplot(grid[:, 2]))
@@ -104,18 +104,18 @@ def render_picture(
         for axes in (wave, gain, curve):
             axes.legend(loc="lower right", fontsize=8)
         figure.suptitle(compressor.card.name, fontweight="bold")
-        _save(figure, path)
+        save(figure, path)
 
 
 def training_pictures(
     folder: Path, model: Network, card: Card, log: Path, takes: Sequence[Take], device_curve: Curve | None = None
 ) -> None:
     """loss.png, transfer.png and gain_reduction.png of a run; `device_curve` is drawn beside the model's transfer curves."""
-    with matplotlib.rc_context(_STYLE):
-        _save(_loss_figure(log), folder / "loss.png")
+    with matplotlib.rc_context(STYLE):
+        save(_loss_figure(log), folder / "loss.png")
         settings = [take.setting for take in takes[:: max(1, len(takes) // 4)]][:4]
-        _save(_transfer_figure(Compressor(model, card), settings, device_curve), folder / "transfer.png")
-        _save(_gain_figure(model, card, takes[:: max(1, len(takes) // 4)][:4]), folder / "gain_reduction.png")
+        save(_transfer_figure(Compressor(model, card), settings, device_curve), folder / "transfer.png")
+        save(_gain_figure(model, card, takes[:: max(1, len(takes) // 4)][:4]), folder / "gain_reduction.png")
 
 
 def _loss_figure(log: Path) -> Figure:
@@ -174,7 +174,7 @@ def _gain_figure(model: Network, card: Card, takes: Sequence[Take]) -> Figure:
 
 def gain_picture(path: Path, take: Take, outputs: Mapping[str, np.ndarray], sample_rate: int) -> None:
     """What the target did to the level over time, and what each model did."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 2.6), layout="constrained")
         axes = figure.subplots()
         for (name, signal), colour in zip({"target": take.y, **outputs}.items(), cycle((DEVICE, *ACCENTS)), strict=False):
@@ -182,12 +182,12 @@ def gain_picture(path: Path, take: Take, outputs: Mapping[str, np.ndarray], samp
             axes.plot(np.arange(len(gain)) * 0.01, gain, color=colour, linewidth=2.0 if name == "target" else 0.9, label=name)
         axes.set(xlabel="time (s)", ylabel="gain (dB)")
         axes.legend(loc="lower right")
-        _save(figure, path)
+        save(figure, path)
 
 
 def eval_picture(path: Path, document: Mapping[str, Any]) -> None:
     """ESR and gain error of every model on seen and unseen settings: means with their 95 % intervals, and every take."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 1.2 + 0.9 * len(document["models"])), layout="constrained")
         for axes, metric, label in zip(
             figure.subplots(1, 2), ("esr", "gain_error_db"), ("ESR", "gain error (dB)"), strict=True
@@ -206,7 +206,7 @@ def eval_picture(path: Path, document: Mapping[str, Any]) -> None:
         figure.axes[0].set_xscale("log")
         figure.axes[0].xaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
         figure.axes[0].legend()
-        _save(figure, path)
+        save(figure, path)
 
 
 def virtual_transfer_curve(name: str, sample_rate: int) -> Curve:
@@ -233,6 +233,7 @@ def _transfer_axes(axes: Axes) -> None:
     axes.set(title="Transfer curve, 1 kHz", xlabel="input (dBFS)", ylabel="output (dBFS)", xlim=(-60, 0))
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as its path's ending says, whole or not at all."""
     with audio.replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower() or "png")

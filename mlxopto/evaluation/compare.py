@@ -14,12 +14,10 @@ from mlxopto import metrics
 from mlxopto.compressor import Compressor
 from mlxopto.data.takes import Source, Take
 from mlxopto.errors import RequestError
+from mlxopto.evaluation.statistics import interval, permutation_p
 from mlxopto.models import parameter_count
 
 SPLITS = ("seen", "unseen")
-RESAMPLES = 2000  # of the bootstrap
-_FLIPS = 10_000  # of the permutation test, where there are too many for all
-_ALL_FLIPS_UP_TO = 12  # takes
 TESTED = ("esr", "gain_error_db")
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray, int], float]
@@ -101,25 +99,6 @@ def document(data: str, models: dict[str, Compressor], judged: Sequence[Judged])
             for j in judged
         ],
     }
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The bootstrap's 95 % interval of the mean: percentiles of the means of takes drawn anew, always the same way."""
-    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def permutation_p(differences: np.ndarray) -> float:
-    """Two-sided p value of a mean difference of zero, by flipping signs: all ways for up to 12 takes, else 10,000 random ones."""
-    observed = abs(differences.mean())
-    count = len(differences)
-    if count <= _ALL_FLIPS_UP_TO:
-        signs = np.array(list(itertools.product((1, -1), repeat=count)))
-        return float(np.mean(np.abs((signs * differences).mean(axis=1)) >= observed * (1 - 1e-12)))
-    signs = np.random.default_rng(0).choice((1, -1), size=(_FLIPS, count))
-    extreme = np.abs((signs * differences).mean(axis=1)) >= observed * (1 - 1e-12)
-    return float((1 + extreme.sum()) / (1 + _FLIPS))
 
 
 def _summary(name: str, judged: Sequence[Judged]) -> dict[str, Any]:

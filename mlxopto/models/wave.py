@@ -29,6 +29,7 @@ class WaveNetwork(Network):
     """y = f(x, knobs, state). Subclasses give `initial_state` and `wave`. Its gain, for meters only, is |y| over |x|."""
 
     frame = 4
+    learning_rate = 2e-2
 
     def __init__(self, config: WaveConfig):
         super().__init__()

@@ -28,7 +28,7 @@ class TrainConfig:
     settings: int | None = None  # of a virtual device to train on; 512, or 128 with `quick`
     batch: int = 12  # sequences side by side, on every rank
     frames: int = 1024  # of back-propagation, 0.34 s; the state is carried on
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None  # at its highest; the network's own
     gain_share: float = 0.5  # of the gain term in the loss, the waveform term has the rest
     clip_norm: float = 1.0
     weight_decay: float = 0.01

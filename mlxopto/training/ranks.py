@@ -45,7 +45,9 @@ class Ranks:
         """Every rank's arrays one after the other along their first axis."""
         if self.size == 1:
             return tree
-        return tree_map(lambda a: mx.distributed.all_gather(a, group=self._group) if a.size else a, tree)
+        found = tree_map(lambda a: mx.distributed.all_gather(a, group=self._group) if a.size else a, tree)
+        mx.eval(found)  # by every rank, also by those that do not look at it
+        return found
 
     def share(self, tree: Any) -> Any:
         """This rank's part of what `gathered` gave."""

@@ -40,7 +40,7 @@ WEIGHTS = f"weights{weights.SUFFIX}"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
 VALIDATION_SHARE = 0.15  # of a run's time, at most, but for the fewest
-FEWEST_VALIDATIONS = 4
+FEWEST_VALIDATIONS = 3
 _DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
@@ -60,7 +60,9 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def train(config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE) -> dict[str, Any] | None:
+def train(
+    config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True
+) -> dict[str, Any] | None:
     """Trains from the start into a new folder and returns the result, as in result.json, on the first rank; None on the others.
 
     Raises:
@@ -69,7 +71,7 @@ def train(config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALON
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder} exists already; --resume goes on with a run, --out names another folder")
-    config = replace(config, engine=_engine(config))
+    config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
         if not config.steps:
@@ -82,10 +84,10 @@ def train(config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALON
             except OSError as error:
                 raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
             config.save(folder / CONFIG)
-        return _Run(folder, trainer, fingerprint(source), report, ranks).go()
+        return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
 
-def resume(folder: Path, report: Report, ranks: Ranks = ALONE) -> dict[str, Any] | None:
+def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True) -> dict[str, Any] | None:
     """Goes on with an interrupted run, to the same weights as if it had not been; a finished run only gives its result.
 
     Raises:
@@ -95,10 +97,10 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE) -> dict[str, Any]
     config = TrainConfig.load(folder / CONFIG)
     if (folder / RESULT).is_file():
         return finished(folder) if ranks.first else None
-    config = replace(config, engine=_engine(config))
+    config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
-        run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks)
+        run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks, pictures)
         if (folder / CHECKPOINT).is_file():
             run.restore()
         elif ranks.first:
@@ -130,8 +132,8 @@ def open_source(config: TrainConfig) -> Source:
     return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material, **size)
 
 
-def _engine(config: TrainConfig) -> str:
-    """Where a run computes, cpu or gpu."""
+def engine(config: TrainConfig) -> str:
+    """Where a run computes, cpu or gpu; raises RequestError for another."""
     engines.check(config.engine)
     if config.engine != "auto":
         return config.engine
@@ -153,8 +155,9 @@ def fingerprint(source: Source) -> str:
 
 
 class _Run:
-    def __init__(self, folder: Path, trainer: Trainer, data_hash: str, report: Report, ranks: Ranks):
+    def __init__(self, folder: Path, trainer: Trainer, data_hash: str, report: Report, ranks: Ranks, pictures: bool):
         self.folder, self.trainer, self.data_hash, self.report, self.ranks = folder, trainer, data_hash, report, ranks
+        self.pictures = pictures
         self.config = trainer.config
         self.validate_every = max(20, self.config.steps // self.config.validations)
         self.validation: Scores | None = None
@@ -277,11 +280,12 @@ class _Run:
             mlxopto=mlxopto.__version__,
         )
         weights.save(self.folder / WEIGHTS, trainer.model, card)
-        from mlxopto import plots  # matplotlib, only when a picture is drawn
+        if self.pictures:
+            from mlxopto import plots  # matplotlib
 
-        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
-        takes = source.test["unseen"] or source.validation
-        plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, takes, device_curve)
+            device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
+            takes = source.test["unseen"] or source.validation
+            plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, takes, device_curve)
         result = {
             "run": str(self.folder),
             "weights": str(self.folder / WEIGHTS),

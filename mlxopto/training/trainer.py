@@ -30,10 +30,11 @@ class Trainer:
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
         self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
+        self._highest_rate = self.model.learning_rate if config.learning_rate is None else config.learning_rate
         self.step = 0
         self.best_score = math.inf
         self.best = self.model.parameters()
-        self._optimizer = optim.AdamW(config.learning_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
+        self._optimizer = optim.AdamW(self._highest_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
         self._stream = Stream(source, config.batch, config.frames * self.model.frame, ranks)
         self._step: Step
@@ -109,12 +110,13 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         """Linear warm-up, then half a cosine to a hundredth."""
-        config = self.config
-        if self.step < config.warmup:
-            return config.learning_rate * self.step / config.warmup
-        done = min(1.0, (self.step - config.warmup) / max(1, config.steps - config.warmup))
-        low = config.learning_rate / 100
-        return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * done))
+        steps, high = self.config.steps, self._highest_rate
+        warmup = min(self.config.warmup, steps // 5)
+        if self.step < warmup:
+            return high * self.step / warmup
+        done = min(1.0, (self.step - warmup) / max(1, steps - warmup))
+        low = high / 100
+        return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
 
     def _errors(self, takes: Any) -> Errors:
         return errors(self.model, self.source.panel, self.source.sample_rate, takes)

@@ -75,7 +75,17 @@ def test_training_reduces_the_error_on_a_setting_it_never_saw(captures, tmp_path
     gain = np.dot(take.x, take.y) / np.dot(take.x, take.x)
     constant = np.sum((take.y - gain * take.x) ** 2) / np.sum(take.y**2)
     assert result["test"]["unseen"]["esr_median"] < 0.5 * constant
-    assert set(result) == {"run", "weights", "arch", "parameters", "steps", "seconds", "audio_seconds_per_second", "test", "takes"}
+    assert set(result) == {
+        "run",
+        "weights",
+        "arch",
+        "parameters",
+        "steps",
+        "seconds",
+        "audio_seconds_per_second",
+        "test",
+        "takes",
+    }
     names = {
         "config.json",
         "log.jsonl",
