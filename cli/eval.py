@@ -29,7 +29,7 @@ _SHOWN = {
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Shipped names, weights files or run folders.")],
     data: Annotated[Path | None, typer.Option(help="A data folder whose takes are marked seen or unseen.")] = None,
-    device: Annotated[str | None, typer.Option(help="A virtual device instead: cl1b or la2a.")] = None,
+    device: Annotated[str | None, typer.Option(help="A virtual device instead: cl1b, la2a, fet, vca or digital.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw errors and intervals to this PNG.")] = None,
     audio_folder: Annotated[
         Path | None, typer.Option("--audio", help="Write sound files, pictures and a page to listen to into this new folder.")

@@ -29,7 +29,9 @@ PLAIN_EVERY_S = 10.0
 
 
 def train(
-    device: Annotated[str | None, typer.Option(help="A virtual device: cl1b or la2a. [default: cl1b]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A virtual device: cl1b, la2a, fet, vca or digital. [default: cl1b]")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="A captures folder instead of a virtual device.")] = None,
     program: Annotated[
         Path | None, typer.Option(help="A folder of your own recordings as programme material for the virtual device.")

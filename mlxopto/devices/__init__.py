@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlxopto.controls import Panel, Setting
-from mlxopto.devices import cl1b, la2a
+from mlxopto.devices import cl1b, digital, fet, la2a, vca
 from mlxopto.errors import RequestError
 
 
@@ -32,6 +32,9 @@ class Device:
 DEVICES: Mapping[str, Device] = {
     "cl1b": Device("cl1b", "virtual Tube-Tech CL 1B", cl1b.PANEL, cl1b.process, cl1b.DBU_AT_FULL_SCALE),
     "la2a": Device("la2a", "virtual Teletronix LA-2A", la2a.PANEL, la2a.process, la2a.DBU_AT_FULL_SCALE),
+    "fet": Device("fet", "virtual FET limiter", fet.PANEL, fet.process, fet.DBU_AT_FULL_SCALE),
+    "vca": Device("vca", "virtual VCA bus compressor", vca.PANEL, vca.process, vca.DBU_AT_FULL_SCALE),
+    "digital": Device("digital", "virtual digital compressor", digital.PANEL, digital.process, digital.DBU_AT_FULL_SCALE),
 }
 
 

@@ -136,7 +136,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, weights_file, how):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["--device", "dbx"], ["no virtual device 'dbx'; the devices are cl1b, la2a"]),
+        (["--device", "dbx"], ["no virtual device 'dbx'; the devices are cl1b, la2a, fet, vca, digital"]),
         (["--device", "cl1b", "--data", "."], ["--device and --data contradict each other"]),
         (["--steps", "0"], ["--steps must be at least 1, got 0"]),
         (["--steps", "5", "--minutes", "1"], ["--minutes and --steps contradict each other"]),
