@@ -59,7 +59,7 @@ def study(
     ):  # fmt: skip
         if given is not None and not fits:
             raise RequestError(f"the study {name.value} has no --{option}")
-    if not 0 < (minutes or 1) <= 100_000:
+    if minutes is not None and not 0 < minutes <= 100_000:
         raise RequestError(f"--minutes must be above 0, got {minutes}")
     if not 1 <= (seeds if seeds is not None else 1) <= 1000:
         raise RequestError(f"--seeds must be 1 to 1000, got {seeds}")

@@ -1,4 +1,4 @@
-"""eval: errors of known size, intervals and p values against scipy, a page that names what it shows."""
+"""eval: errors of known size, a page that names what it shows."""
 
 import json
 import re
@@ -6,7 +6,6 @@ import re
 import mlx.core as mx
 import numpy as np
 import pytest
-import scipy
 import soundfile
 
 from mlxopto import metrics, weights
@@ -78,23 +77,6 @@ def test_errors_of_known_size_are_found():
         ("esr", "good", 0.25),
         ("gain_error_db", "good", 0.25),
     }
-
-
-def test_intervals_are_those_of_scipys_bootstrap():
-    values = np.random.default_rng(4).gamma(2, size=40)
-    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=20000, method="percentile", rng=1).confidence_interval
-    low, high = compare.interval(values)
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
-    assert compare.interval(np.array([2.0])) == (2.0, 2.0)
-
-
-@pytest.mark.parametrize("count", [8, 30])
-def test_p_values_are_those_of_scipys_permutation_test(count):
-    differences = np.random.default_rng(2).normal(0.4, 1, count)
-    theirs = scipy.stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=20000, vectorized=True, rng=3
-    )
-    assert compare.permutation_p(differences) == pytest.approx(theirs.pvalue, abs=1e-9 if count == 8 else 0.01)
 
 
 def test_models_and_data_that_do_not_fit_are_refused():

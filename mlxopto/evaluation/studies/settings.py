@@ -74,7 +74,7 @@ def error_maps(model: Compressor, unit: Device, study: Study) -> list[dict[str, 
                 "labels": [[control.format(float(f"{v:.3g}")) for v in _positions(control)] for control in (first, second)],
                 "esr": geometric_mean(errors[..., 0], axis=2).tolist(),
                 "gain_error_db": np.nanmean(errors[..., 1], axis=2).tolist(),
-                **_corners(first, second, errors),
+                **corners(first, second, errors),
             }
         )
     return maps
@@ -98,7 +98,7 @@ def _errors(
     return found
 
 
-def _corners(first: Control, second: Control, errors: np.ndarray) -> dict[str, Any]:
+def corners(first: Control, second: Control, errors: np.ndarray) -> dict[str, Any]:
     """The quarters of the map: mean log ESR against the other three, context by context."""
     logs = np.log(np.maximum(errors[..., 0], 1e-15))
     middle = [length // 2 for length in logs.shape[:2]]
