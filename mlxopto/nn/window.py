@@ -13,7 +13,7 @@ import numpy as np
 
 from mlxopto.compiled import kernel
 from mlxopto.native import over_ranges, to_numpy
-from mlxopto.nn.functional import dense, runs_native
+from mlxopto.nn import functional
 from mlxopto.vector import LANES, fma, load, splat, store, sum_lanes
 
 WINDOW = 64  # samples
@@ -29,7 +29,7 @@ def window_dense(heard: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     Returns:
         (batch, time, out).
     """
-    return _filter(heard, weight, bias) if runs_native(heard) else dense(_windows(heard, weight.shape[1]), weight, bias)
+    return _filter(heard, weight, bias) if functional.runs_native(heard) else functional.dense(_windows(heard, weight.shape[1]), weight, bias)
 
 
 def spectrum_dense(heard: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
@@ -41,7 +41,7 @@ def spectrum_dense(heard: mx.array, weight: mx.array, bias: mx.array) -> mx.arra
         (batch, time, 2).
     """
     heard = mx.stop_gradient(heard)
-    return _slide(heard, weight, bias) if runs_native(heard) else dense(magnitudes(heard), weight, bias)
+    return _slide(heard, weight, bias) if functional.runs_native(heard) else functional.dense(magnitudes(heard), weight, bias)
 
 
 def magnitudes(heard: mx.array) -> mx.array:

@@ -12,12 +12,20 @@ from mlx.utils import tree_flatten
 
 from mlxopto.data.takes import Take
 from mlxopto.devices import device
+from mlxopto.models import ARCHITECTURES
 from mlxopto.nn import functional
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.trainer import Trainer
 from tests.scan import emulator
 from tests.scan.test_gpu import Shapes
+
+
+KERNELS = {
+    "opto": {"selective_outputs", "selective_gradients", "leaky_sums"},
+    "s6_paper": {"selective_outputs", "selective_gradients", "gru_forward", "gru_adjoint"},
+    "lstm": {"lstm_forward", "lstm_adjoint"},
+}
 
 
 class Noise:
@@ -67,7 +75,8 @@ def test_with_the_kernels_of_the_gpu_the_numbers_are_the_same(uncompiled, reques
 
 
 @pytest.mark.slow
-def test_the_step_is_traced_once_and_then_only_queued(monkeypatch):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_step_is_traced_once_and_then_only_queued(monkeypatch, arch):
     launches = []
 
     def launch(kernel, *arguments, **constants):
@@ -77,17 +86,17 @@ def test_the_step_is_traced_once_and_then_only_queued(monkeypatch):
     for module in emulator.MODULES:
         monkeypatch.setattr(module, "launch", launch)
     monkeypatch.setattr("mlxopto.scan.gpu.obstacle", lambda name: None)
-    monkeypatch.setattr(functional, "_native", lambda x: False)
+    monkeypatch.setattr(functional, "runs_native", lambda x: False)
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
-    learner = trainer("gpu", frames=16)
-    before = np.array(learner.model.lift.weight)
+    learner = trainer("gpu", frames=16 if arch == "opto" else 64, arch=arch)
+    before = np.array(learner.model.head.weight)
     learner.advance()
     traced = len(launches)
-    assert {"selective_outputs", "selective_gradients", "leaky_sums"} <= set(launches)
+    assert KERNELS.get(arch, set()) <= set(launches)
     results = [learner.advance() for _ in range(3)]
     assert len(launches) == traced
     assert all(math.isfinite(float(result.loss)) for result in results)
-    assert not np.array_equal(before, np.array(learner.model.lift.weight))
+    assert not np.array_equal(before, np.array(learner.model.head.weight))
     learner.close()
 
 
