@@ -29,7 +29,11 @@ def window_dense(heard: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     Returns:
         (batch, time, out).
     """
-    return _filter(heard, weight, bias) if functional.runs_native(heard) else functional.dense(_windows(heard, weight.shape[1]), weight, bias)
+    return (
+        _filter(heard, weight, bias)
+        if functional.runs_native(heard)
+        else functional.dense(_windows(heard, weight.shape[1]), weight, bias)
+    )
 
 
 def spectrum_dense(heard: mx.array, weight: mx.array, bias: mx.array) -> mx.array:

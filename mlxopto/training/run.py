@@ -41,6 +41,7 @@ CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
 VALIDATION_SHARE = 0.15  # of a run's time, at most, but for the fewest
 FEWEST_VALIDATIONS = 3
+MEASUREMENTS, MEASURED_STEPS = 6, 5
 _DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
@@ -303,27 +304,33 @@ class _Run:
 
 
 def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> TrainConfig:
-    """The configuration with as many steps and validations as fit into its minutes on this machine, with a margin for the end."""
+    """The configuration with as many steps and validations as fit into its minutes on this machine, with a margin for the end.
+
+    The fastest of several short measurements counts, because other work can only slow them down.
+    """
     trainer = Trainer(replace(config, steps=1000), source, ranks)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            trainer.advance()
+        trainer.check()
+
     try:
-        for _ in range(5):
-            trainer.advance()
-        trainer.check()
-        start = time.monotonic()
-        for _ in range(30):
-            trainer.advance()
-        trainer.check()
-        a_step = (time.monotonic() - start) / 30
-        trainer.validate()  # the first may compile
-        start = time.monotonic()
-        trainer.validate()
-        validation = time.monotonic() - start
+        steps(MEASURED_STEPS)  # the first may compile
+        a_step = min(_seconds(lambda: steps(MEASURED_STEPS)) for _ in range(MEASUREMENTS)) / MEASURED_STEPS
+        validation = min(_seconds(trainer.validate) for _ in range(2))
     finally:
         trainer.close()
     seconds = 0.95 * config.minutes * 60
-    count = max(FEWEST_VALIDATIONS, min(config.validations, int(VALIDATION_SHARE * seconds / validation)))
-    steps = max(100, int((seconds - count * validation) / a_step))
-    return replace(config, steps=int(ranks.agreed(steps)), validations=int(ranks.agreed(count)))
+    validations = max(FEWEST_VALIDATIONS, min(config.validations, int(VALIDATION_SHARE * seconds / validation)))
+    count = max(100, int((seconds - validations * validation) / a_step))
+    return replace(config, steps=int(ranks.agreed(count)), validations=int(ranks.agreed(validations)))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
 
 
 def _mean(results: list[StepResult]) -> dict[str, float]:

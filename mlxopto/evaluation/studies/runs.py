@@ -18,7 +18,6 @@ from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 
 PLAN, REPORT = "study.json", "report.md"
-_MEASUREMENTS = 2  # of a network's speed; the fastest counts, because other work can only slow it down
 
 Tell = Callable[[str], None]
 
@@ -73,12 +72,11 @@ def of_data(name: str) -> dict[str, Any]:
 
 
 def budgeted(config: TrainConfig, study: Study) -> TrainConfig:
-    """With the steps that this machine makes in the study's minutes when nothing else runs on it."""
+    """With the steps that this machine makes in the study's minutes."""
     study.tell(f"measuring how fast {config.arch} trains")
     config = replace(config, minutes=study.minutes, engine=run.engine(config))
     source = run.open_source(config)
-    found = [run.measured(config, source, study.ranks) for _ in range(_MEASUREMENTS)]
-    return max(found, key=lambda candidate: candidate.steps)
+    return run.measured(config, source, study.ranks)
 
 
 def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:
