@@ -41,7 +41,7 @@ CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
 VALIDATION_SHARE = 0.15  # of a run's time, at most, but for the fewest
 FEWEST_VALIDATIONS = 3
-MEASUREMENTS, MEASURED_STEPS = 6, 5
+MEASUREMENTS, MEASURED_STEPS = 3, 15  # each long enough to hear sequences being prepared
 _DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
