@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlxopto.errors import RequestError
 
-from . import knobs
 from .display import console
 
 
@@ -30,7 +29,9 @@ def study(
     out: Annotated[Path | None, typer.Option(help="The study's folder. [default: studies/NAME]")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="A virtual device or a data folder; may be given several times. Of networks, density and units."),
+        typer.Option(
+            help="A virtual device, for networks also a data folder; may be given several times. Of networks, density, units."
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Of training a run. Of networks, density and units. [default: 1]")
@@ -41,7 +42,7 @@ def study(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """Run a study and write report.md and pictures into its folder; the same command goes on with an interrupted one.
+    """Run a study and write report.md and pictures into its folder; the same command goes on where trainings were interrupted.
 
     networks: every architecture on equal data for equal time.  density: error on unseen settings by how many were recorded.
     settings: maps of the error over pairs of knobs.  units: FET, VCA and digital units beside the optical ones.
@@ -60,21 +61,25 @@ def study(
         if given is not None and not fits:
             raise RequestError(f"the study {name.value} has no --{option}")
     if minutes is not None and not 0 < minutes <= 100_000:
-        raise RequestError(f"--minutes must be above 0, got {minutes}")
+        raise RequestError(f"--minutes must be above 0 and at most 100,000, got {minutes:g}")
     if not 1 <= (seeds if seeds is not None else 1) <= 1000:
         raise RequestError(f"--seeds must be 1 to 1000, got {seeds}")
     ranks = Ranks.launched()
     folder = out or Path("studies") / name.value
+    chosen: dict[str, Any] = {"minutes": minutes, "seeds": seeds, "model": model}
     asked = Study(
         folder,
-        tuple(data or studies.DATA.get(name.value, ())),
-        minutes or 1.0,
-        seeds or 3,
-        model or knobs.DEFAULT_MODEL,
-        ranks,
-        lambda what: console.print(what),
+        data=tuple(data or studies.DATA.get(name.value, ())),
+        ranks=ranks,
+        tell=lambda what: console.print(what),
+        **{option: value for option, value in chosen.items() if value is not None},
     )
-    document = studies.STUDIES[name.value](asked)
+    try:
+        document = studies.STUDIES[name.value](asked)
+    except KeyboardInterrupt:
+        if trains and ranks.first:
+            console.print("to go on: the same command")
+        raise
     if ranks.first:
         console.print(f"report: {folder / studies.REPORT}")
         if as_json:

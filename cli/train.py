@@ -86,8 +86,9 @@ def train(
             with _display() as show:
                 result = run.train(config, folder, show, ranks)
         except KeyboardInterrupt:
-            if (folder / run.CHECKPOINT).exists():
-                console.print(f"to go on: mlxopto train --resume --out {folder}")
+            if (folder / run.CHECKPOINT).exists() and ranks.first:
+                launch = f"mlx.launch -n {ranks.size} -- " if ranks.size > 1 else ""
+                console.print(f"to go on: {launch}mlxopto train --resume --out {folder}")
             raise
     if result is None:  # another rank speaks
         return

@@ -146,6 +146,7 @@ class Stream:
         setting: Setting | None = None,
     ):
         default = None if compressor.model.hears_magnitudes else "off"
+        self._takes_key = compressor.model.takes_key
         self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
         self.gain = np.ones((0, channels), np.float32)
@@ -172,6 +173,8 @@ class Stream:
             raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
         heard = None if key is None else _audio(key).reshape(len(key), -1)
         if heard is not None:
+            if not self._takes_key:
+                raise RequestError("this network makes its output from what it hears, so it takes no side-chain")
             check_link(self.link, self.channels, heard.shape[1])
             if len(heard) != len(audio):
                 raise RequestError(f"a key must have the block's {len(audio)} samples, got {len(heard)}")

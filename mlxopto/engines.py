@@ -8,7 +8,7 @@ from mlxopto.errors import RequestError
 from mlxopto.scan import forced_backend, gpu
 
 ENGINES = ("auto", "cpu", "gpu")
-_NEEDED = ("selective_scan", "one_pole_bank")  # the recurrences of `opto`
+_NEEDED = ("selective_scan", "diagonal_scan", "gru_scan", "lstm_scan", "one_pole_bank")  # by one network or another
 
 
 def check(engine: str) -> None:

@@ -21,3 +21,7 @@ class WorkError(MlxoptoError):
     """The request was right and the work failed: a full disk, a training run that diverged."""
 
     exit_code = 1
+
+
+class DivergedError(WorkError):
+    """Training diverged; the same run will do so again."""

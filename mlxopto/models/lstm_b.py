@@ -6,7 +6,7 @@ import mlx.core as mx
 
 from mlxopto.models.conditioned import Window
 from mlxopto.models.network import State
-from mlxopto.models.wave import WaveConfig, WaveNetwork, beside
+from mlxopto.models.wave import WaveConfig, WaveNetwork
 from mlxopto.nn import LSTM, Dense
 from mlxopto.nn.window import WINDOW
 
@@ -30,5 +30,6 @@ class LstmB(WaveNetwork):
     def wave(self, x: mx.array, controls: mx.array, state: State) -> tuple[mx.array, State]:
         """See `WaveNetwork`."""
         heard = mx.concatenate([state["window"], x], axis=1)
-        h, memory = self.memory(beside(controls, self.lift(heard)), state["memory"])
+        knobs = mx.broadcast_to(controls[:, None], (*x.shape, controls.shape[1]))
+        h, memory = self.memory(mx.concatenate([self.lift(heard), knobs], axis=-1), state["memory"])
         return self.head(self.join(h))[..., 0], {"window": heard[:, x.shape[1] :], "memory": memory}

@@ -30,6 +30,7 @@ class WaveNetwork(Network):
 
     frame = 4
     learning_rate = 2e-2
+    takes_key = False
 
     def __init__(self, config: WaveConfig):
         super().__init__()
@@ -47,8 +48,3 @@ class WaveNetwork(Network):
     def amplify(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
         """See `Network`; the output that `gain` left in the state."""
         return state["wave"], {name: value for name, value in state.items() if name != "wave"}
-
-
-def beside(controls: mx.array, x: mx.array) -> mx.array:
-    """x (batch, time, features) with the knobs (batch, knobs) as further features at every sample."""
-    return mx.concatenate([x, mx.broadcast_to(controls[:, None], (*x.shape[:2], controls.shape[1]))], axis=-1)

@@ -39,7 +39,7 @@ class Ranks:
         if self.size == 1:
             return value
         mine = mx.array(value if self.first else 0.0)
-        return float(np.array(mx.distributed.all_sum(mine, group=self._group, stream=mx.cpu)))
+        return float(np.array(mx.distributed.all_sum(mine, group=self._group)))
 
     def gathered(self, tree: Any) -> Any:
         """Every rank's arrays one after the other along their first axis."""

@@ -96,8 +96,8 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
         WorkError: as `train`.
     """
     config = TrainConfig.load(folder / CONFIG)
-    if (folder / RESULT).is_file():
-        return finished(folder) if ranks.first else None
+    if (result := finished(folder)) is not None:
+        return result if ranks.first else None
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
@@ -110,12 +110,15 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The result of a run that has ended, None of any other."""
-    try:
-        result: dict[str, Any] = json.loads((folder / RESULT).read_text())
-        return result
-    except (OSError, ValueError):
+    """The result of a run that has ended, None of any other; raises RequestError if it is damaged."""
+    path = folder / RESULT
+    if not path.is_file():
         return None
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise RequestError(f"{path} is damaged; without it, --resume makes it again") from error
+    return result
 
 
 def open_source(config: TrainConfig) -> Source:
@@ -308,6 +311,11 @@ def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> Train
 
     The fastest of several short measurements counts, because other work can only slow them down.
     """
+    with mx.stream(_DEVICES[config.engine]):
+        return _measured(config, source, ranks)
+
+
+def _measured(config: TrainConfig, source: Source, ranks: Ranks) -> TrainConfig:
     trainer = Trainer(replace(config, steps=1000), source, ranks)
 
     def steps(count: int) -> None:

@@ -62,12 +62,13 @@ class _Slot:
         self._source, self._chunk, self._worker, self._stride = source, chunk, worker, stride
         self._panel = source.panel
         self._take: Take | None = None
-        self.go_to(first, 0)
+        self.index, self.at = first, 0
+        self._coming: Future[Take] = worker.submit(source.sequence, first)
 
     def go_to(self, index: int, at: int) -> None:
-        self.index, self.at = index, at
-        self._take = None
-        self._coming: Future[Take] = self._worker.submit(self._source.sequence, index)
+        self._coming.cancel()
+        self.index, self.at, self._take = index, at, None
+        self._coming = self._worker.submit(self._source.sequence, index)
 
     def advance(self) -> tuple[np.ndarray | np.generic, ...]:
         take = self._take or self._begin()

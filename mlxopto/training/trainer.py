@@ -11,7 +11,7 @@ from mlx.utils import tree_map
 
 from mlxopto import weights
 from mlxopto.data.takes import Source
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import DivergedError, RequestError
 from mlxopto.evaluation.scores import Errors, Scores, errors
 from mlxopto.models import Network, fresh
 from mlxopto.training.config import TrainConfig
@@ -58,10 +58,10 @@ class Trainer:
         """Waits for what is under way.
 
         Raises:
-            WorkError: the gradient was not finite many times in a row.
+            DivergedError: the gradient was not finite many times in a row.
         """
         if self._step.not_finite >= PATIENCE_WITH_NAN:
-            raise WorkError(f"training diverged before step {self.step}: the gradient is not finite; try another --seed")
+            raise DivergedError(f"training diverged before step {self.step}: the gradient is not finite; try another --seed")
 
     def validate(self) -> Scores:
         """Scores on the validation takes; the best weights so far are remembered."""
@@ -80,11 +80,14 @@ class Trainer:
 
     def arrays(self) -> dict[str, Any]:
         """Everything in arrays that `restore` needs."""
+        states = self._step.states()
+        if any(state is None for state in states):  # after a gradient that was not finite, on all ranks alike
+            states = []
         return {
             "model": self.model.parameters(),
             "best": self.best,
             "optimizer": self._optimizer.state,
-            "states": self._ranks.gathered(self._step.states()),
+            "states": self._ranks.gathered(states),
             "slots": self._ranks.gathered(mx.array(self._stream.position())),
         }
 
@@ -92,12 +95,21 @@ class Trainer:
         """Everything else that `restore` needs, as JSON."""
         return {
             "step": self.step,
+            "ranks": self._ranks.size,
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "not_finite": self._step.not_finite,
         }
 
     def restore(self, arrays: dict[str, Any], progress: dict[str, Any]) -> None:
-        """Becomes the trainer that gave these."""
+        """Becomes the trainer that gave these.
+
+        Raises:
+            RequestError: they are of an older version, or of another number of ranks.
+        """
+        if "slots" not in arrays:
+            raise RequestError("the run was begun by an older mlxopto, which this one cannot go on with")
+        if progress["ranks"] != self._ranks.size:
+            raise RequestError(f"the run was begun by {progress['ranks']} ranks, so {self._ranks.size} cannot go on with it")
         self.model.update(arrays["model"])
         self.best = arrays["best"]
         self._optimizer.state = arrays["optimizer"]

@@ -53,3 +53,13 @@ def test_their_interval_and_p_value():
         (b,), lambda b: scipy.stats.spearmanr(a, b).statistic, permutation_type="pairings", n_resamples=5000, rng=1
     )
     assert statistics.rank_correlation_p(a, b) == pytest.approx(theirs.pvalue, abs=0.01)
+
+
+def test_nested_intervals_know_that_values_of_a_group_hang_together():
+    rng = np.random.default_rng(5)
+    groups = [rng.normal(mean, 0.1, 40) for mean in (-1.0, 0.0, 1.0)]
+    low, high = statistics.nested_interval(groups)
+    pooled = statistics.interval(np.concatenate(groups))
+    assert low < -0.6 < pooled[0] < pooled[1] < 0.6 < high
+    alone = statistics.nested_interval(groups[:1])
+    assert alone == pytest.approx(statistics.interval(groups[0]), abs=0.02)

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from mlx.nn import value_and_grad
 from mlx.utils import tree_flatten
 
+from mlxopto import weights
+from mlxopto.compressor import Compressor
 from mlxopto.devices import DEVICES, device
+from mlxopto.errors import RequestError
 from mlxopto.models import ARCHITECTURES, Network, build, fresh, parameter_count
 
 PAPERS = [name for name in ARCHITECTURES if name != "opto"]
@@ -109,3 +112,12 @@ def test_a_plain_network_gives_its_output_and_shows_meters_a_ratio():
     assert "wave" not in state
     heard = mx.abs(x) > 1e-3
     assert mx.abs(mx.where(heard, gain * mx.abs(x) - mx.abs(y), 0)).max() < 1e-6
+
+
+def test_a_plain_network_takes_no_side_chain():
+    model = network("tcn_b")
+    card = weights.Card("cl1b", "tcn_b", model.config.__dict__, 48000, device("cl1b").panel)
+    stream = Compressor(model, card).stream()
+    block = np.zeros(100, np.float32)
+    with pytest.raises(RequestError, match="takes no side-chain"):
+        stream(block, key=block)

@@ -20,7 +20,6 @@ from mlxopto.training.trainer import Trainer
 from tests.scan import emulator
 from tests.scan.test_gpu import Shapes
 
-
 KERNELS = {
     "opto": {"selective_outputs", "selective_gradients", "leaky_sums"},
     "s6_paper": {"selective_outputs", "selective_gradients", "gru_forward", "gru_adjoint"},

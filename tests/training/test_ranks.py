@@ -12,8 +12,11 @@ import pytest
 
 from mlxopto.data.virtual import VirtualSource
 from mlxopto.devices import device
+from mlxopto.errors import RequestError
+from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.stream import Stream
+from mlxopto.training.trainer import Trainer
 from tests.training.two_ranks import AFTER, BEFORE, losses
 
 LAUNCH = Path(sys.executable).parent / "mlx.launch"
@@ -69,3 +72,33 @@ def test_a_part_of_what_was_gathered_is_what_a_rank_had():
     shares = [Ranks(rank, 3).share(everything)["a"] for rank in range(3)]
     assert mx.array_equal(mx.concatenate(shares), everything["a"])
     assert ALONE.share(everything) is everything
+
+
+def trainer(ranks: Ranks = ALONE) -> Trainer:
+    source = VirtualSource(device("la2a"), 48000, 0, settings=6, takes=2, pool_s=30.0)
+    return Trainer(TrainConfig(device="la2a", steps=4, engine="cpu", batch=2, frames=64), source, ranks)
+
+
+@pytest.mark.parametrize("change", ["ranks", "version"])
+def test_what_other_ranks_or_an_older_version_began_is_refused(change):
+    one = trainer()
+    one.advance()
+    arrays, progress = one.arrays(), one.progress()
+    if change == "ranks":
+        progress["ranks"] = 3
+        sentence = "was begun by 3 ranks, so 1 cannot go on with it"
+    else:
+        del arrays["slots"]
+        sentence = "was begun by an older mlxopto"
+    with pytest.raises(RequestError, match=sentence):
+        one.restore(arrays, progress)
+    one.close()
+
+
+def test_a_checkpoint_after_a_gradient_that_was_not_finite_has_no_states():
+    one = trainer()
+    one.advance()
+    one.model.head.weight = mx.full(one.model.head.weight.shape, float("nan"))
+    one.advance()
+    assert one.arrays()["states"] == []
+    one.close()

@@ -45,12 +45,12 @@ class _Blocks:
 
 def study(study: Study) -> dict[str, Any]:
     """Measures, writes report.md and a picture, and gives the figures. The first rank alone, undisturbed by the others."""
+    study.begin(NAME, {})
     document: dict[str, Any] = {"study": NAME, "machine": machine(), "rows": []}
     if study.ranks.first:
         document["rows"] = list(_rows(study))
         from mlxopto.evaluation.studies import pictures  # matplotlib
 
-        study.folder.mkdir(parents=True, exist_ok=True)
         pictures.latency(study.folder / "latency.png", document)
         write(study.folder / REPORT, report(document))
     study.ranks.agreed(0)

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from mlxopto.evaluation.studies.runs import geometric_mean
 from mlxopto.plots import ACCENTS, DEVICE, STYLE, save
 
 _METRICS = (("esr", "ESR"), ("gain_error_db", "gain error (dB)"))
@@ -27,7 +26,7 @@ def networks(path: Path, document: Mapping[str, Any]) -> None:
         figure = Figure(figsize=(10, 0.8 + 0.26 * len(archs) * len(names)), layout="constrained")
         grid = figure.subplots(len(names), 2, squeeze=False, sharex="col")
         for panels, data in zip(grid, names, strict=True):
-            rows = {row["arch"]: row["unseen"] for row in document["rows"] if row["data"] == data and "unseen" in row}
+            rows = {row["arch"]: row["unseen"] for row in document["rows"] if row["data"] == data and row["unseen"]}
             for axes, (metric, label) in zip(panels, _METRICS, strict=True):
                 for place, arch in enumerate(archs):
                     if arch in rows:
@@ -54,8 +53,8 @@ def density(path: Path, document: Mapping[str, Any]) -> None:
                 for split, colour in (("seen", DEVICE), ("unseen", ACCENTS[0])):
                     errors = np.array([point[f"{split}_{metric}"] for point in found["points"]])
                     axes.plot(settings, errors, "o", color=colour, markersize=4, alpha=0.6)
-                    means = [geometric_mean(errors[settings == count]) for count in np.unique(settings)]
-                    axes.plot(np.unique(settings), means, color=colour, label=split)
+                    means = [mean[split][metric] for mean in found["means"]]
+                    axes.plot([mean["settings"] for mean in found["means"]], means, color=colour, label=split)
                 c = found["correlations"][f"unseen_{metric}"]
                 low, high = c["ci95"]
                 title = f"unseen: Spearman {c['spearman']:.2f} ({low:.2f} to {high:.2f}), p {c['p']:.1g}"
@@ -73,7 +72,7 @@ def error_map(path: Path, found: Mapping[str, Any]) -> None:
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(10, 4), layout="constrained")
         for axes, (metric, label) in zip(figure.subplots(1, 2), _METRICS, strict=True):
-            values = np.array(found[metric])
+            values = np.maximum(found[metric], 1e-6)  # a colour for no error at all
             image = axes.imshow(np.log10(values), origin="lower", aspect="auto", cmap="viridis")
             for (row, column), value in np.ndenumerate(values):
                 text = f"{value:.0e}".replace("e-0", "e-") if metric == "esr" else f"{value:.2f}"
@@ -93,8 +92,8 @@ def units(path: Path, document: Mapping[str, Any]) -> None:
         for axes, (metric, label) in zip(figure.subplots(1, 2, sharey=True), _METRICS, strict=True):
             for place, row in enumerate(document["rows"]):
                 axes.plot(row["takes"][metric], [place] * len(row["takes"][metric]), ".", color=DEVICE, alpha=0.4, markersize=4)
-                axes.plot(row[f"{metric}_ci95"], [place, place], color=ACCENTS[0], linewidth=2)
-                axes.plot(row[metric], place, "o", color=ACCENTS[0])
+                axes.plot(row["unseen"][f"{metric}_ci95"], [place, place], color=ACCENTS[0], linewidth=2)
+                axes.plot(row["unseen"][metric], place, "o", color=ACCENTS[0])
             axes.set(yticks=range(len(document["rows"])), yticklabels=[row["title"] for row in document["rows"]])
             axes.set(xlabel=f"{label}, unseen settings")
             _logarithmic(axes, "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,14 +13,17 @@ import numpy as np
 
 from mlxopto import audio
 from mlxopto.devices import DEVICES
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import DivergedError, RequestError, WorkError
+from mlxopto.evaluation.statistics import nested_interval
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 
 PLAN, REPORT = "study.json", "report.md"
+SMALLEST_ESR = 1e-15  # what counts as this in logarithms
 
 Tell = Callable[[str], None]
+Runs = dict[str, TrainConfig]  # by the name of their folder
 
 
 @dataclass(frozen=True)
@@ -34,36 +38,59 @@ class Study:
     ranks: Ranks = ALONE
     tell: Tell = print
 
+    def begin(self, name: str, asked: dict[str, Any], make: Callable[[], Runs] = dict) -> Runs:
+        """Takes the study's folder, or goes on in it, and gives the runs as they were planned when it was begun.
 
-Runs = dict[str, TrainConfig]  # by the name of their folder
+        Raises:
+            RequestError: the folder holds something else, or this study with other options, or cannot be made.
+        """
+        path = self.folder / PLAN
+        if path.is_file():
+            return _read(path, {"study": name, **asked})
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise RequestError(f"{self.folder} exists already and holds no study; name another folder")
+        runs = make()
+        self.ranks.agreed(0)  # that no rank finds what another has begun
+        if self.ranks.first:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RequestError(f"the study's folder {self.folder} cannot be made: {error.strerror}") from error
+            plan = {"asked": {"study": name, **asked}, "runs": {run: asdict(config) for run, config in runs.items()}}
+            write(path, json.dumps(plan, indent=1))
+        self.ranks.agreed(0)
+        return _read(path, {"study": name, **asked})
+
+    def trained(self, name: str, make: Callable[[], Runs]) -> tuple[Runs, dict[str, dict[str, Any]]]:
+        """The runs of a study that trains, and the results of those that did not diverge.
+
+        Raises:
+            RequestError, WorkError: as `begin` and `complete`.
+        """
+        asked = {"data": list(self.data), "minutes": self.minutes, "seeds": self.seeds}
+        runs = self.begin(name, asked, make)
+        results = complete(self, runs)
+        return {run: config for run, config in runs.items() if run in results}, results
 
 
-def planned(study: Study, name: str, make: Callable[[], Runs]) -> Runs:
-    """The runs of a study, as they were planned when it was begun.
-
-    Raises:
-        RequestError: the folder holds another study, or this one with other options.
-    """
-    asked = {"study": name, "data": list(study.data), "minutes": study.minutes, "seeds": study.seeds}
-    path = study.folder / PLAN
-    if path.is_file():
+def _read(path: Path, asked: dict[str, Any]) -> Runs:
+    try:
         plan = json.loads(path.read_text())
-        if plan["asked"] != asked:
-            differ = next(key for key in asked if plan["asked"].get(key) != asked[key])
-            raise RequestError(
-                f"{study.folder} was begun with {differ} {plan['asked'].get(differ)}, not {asked[differ]}; name another folder"
-            )
-        return {key: TrainConfig(**config) for key, config in plan["runs"].items()}
-    if study.folder.exists() and (not study.folder.is_dir() or any(study.folder.iterdir())):
-        raise RequestError(f"{study.folder} exists already and holds no study; name another folder")
-    runs = make()
-    study.ranks.agreed(0)  # that no rank finds what another has begun
-    if study.ranks.first:
-        (study.folder / "runs").mkdir(parents=True, exist_ok=True)
-        with audio.replacing(path) as temporary:
-            temporary.write_text(json.dumps({"asked": asked, "runs": {k: asdict(v) for k, v in runs.items()}}, indent=1))
-    study.ranks.agreed(0)
-    return {key: TrainConfig(**config) for key, config in json.loads(path.read_text())["runs"].items()}
+        runs = {name: TrainConfig(**config) for name, config in plan["runs"].items()}
+        before = plan["asked"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{path} is damaged or of another version; name another folder") from error
+    for key, value in asked.items():
+        if before.get(key) != value:
+            raise RequestError(f"{path.parent} was begun with {key} {before.get(key)}, not {value}; name another folder")
+    return runs
+
+
+def virtual_only(study: Study, name: str) -> None:
+    """Raises RequestError for data that no virtual device makes."""
+    for data in study.data:
+        if data not in DEVICES:
+            raise RequestError(f"the study {name} needs virtual devices ({', '.join(DEVICES)}), got {data}")
 
 
 def of_data(name: str) -> dict[str, Any]:
@@ -71,43 +98,82 @@ def of_data(name: str) -> dict[str, Any]:
     return {"device": name, "data": None} if name in DEVICES else {"device": None, "data": str(Path(name).resolve())}
 
 
+def label(config: TrainConfig) -> str:
+    """What the data of a run are called: the device, or the folder's own name."""
+    return config.device or Path(config.data or "").name
+
+
 def budgeted(config: TrainConfig, study: Study) -> TrainConfig:
-    """With the steps that this machine makes in the study's minutes."""
+    """With the engine, and the steps and validations that this machine makes in the study's minutes."""
     study.tell(f"measuring how fast {config.arch} trains")
     config = replace(config, minutes=study.minutes, engine=run.engine(config))
-    source = run.open_source(config)
-    return run.measured(config, source, study.ranks)
+    return run.measured(config, run.open_source(config))
 
 
 def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:
-    """Trains what is not done yet, this rank's share of it, and gives all results by name.
+    """Trains what is not done yet, this rank's share of it, and gives the results by name; runs that diverged have none.
 
     Raises:
         RequestError, WorkError: as training does; WorkError also if another rank's run is missing.
     """
     for number, (name, config) in enumerate(runs.items()):
         folder = study.folder / "runs" / name
-        if number % study.ranks.size != study.ranks.rank or run.finished(folder):
-            continue
-        study.tell(f"run {number + 1} of {len(runs)}: {name}, {config.steps} steps")
-        if (folder / run.CONFIG).is_file():
-            run.resume(folder, _quiet, pictures=False)
-        else:
-            run.train(config, folder, _quiet, pictures=False)
+        if number % study.ranks.size == study.ranks.rank and run.finished(folder) is None:
+            study.tell(f"run {number + 1} of {len(runs)}: {name}, {config.steps} steps")
+            _train(folder, config)
     study.ranks.agreed(0)
     results = {name: run.finished(study.folder / "runs" / name) for name in runs}
     if missing := [name for name, result in results.items() if result is None]:
         raise WorkError(f"{study.folder / 'runs' / missing[0]} has no result; the same command goes on with it")
+    for name in [name for name, result in results.items() if result and "diverged" in result]:
+        study.tell(f"{name} diverged and is left out")
+        del results[name]
     return {name: result for name, result in results.items() if result}
+
+
+def _train(folder: Path, config: TrainConfig) -> None:
+    try:
+        if (folder / run.CONFIG).is_file():
+            run.resume(folder, _quiet, pictures=False)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)  # killed before it was configured
+            run.train(config, folder, _quiet, pictures=False)
+    except DivergedError as error:
+        write(folder / run.RESULT, json.dumps({"diverged": str(error)}))
 
 
 def _quiet(_progress: run.Progress) -> None:
     """A study tells of runs, not of steps."""
 
 
-def take_errors(results: Sequence[dict[str, Any]], split: str, metric: str) -> np.ndarray:
-    """A metric of every test take of some runs, one after the other."""
-    return np.array([take[metric] for result in results for take in result["takes"][split]], np.float64)
+def take_errors(result: dict[str, Any], split: str, metric: str) -> np.ndarray:
+    """A metric of every test take of a run, what is not a number left out."""
+    values = np.array([take[metric] for take in result["takes"].get(split, [])], np.float64)
+    return values[np.isfinite(values)]
+
+
+def summary(results: Sequence[dict[str, Any]], split: str) -> dict[str, Any] | None:
+    """Geometric mean ESR and mean gain error over runs and their takes, with intervals; None without takes."""
+    esr = [take_errors(result, split, "esr") for result in results]
+    gain = [take_errors(result, split, "gain_error_db") for result in results]
+    if not sum(map(len, esr)) or not sum(map(len, gain)):
+        return None
+    return {
+        "esr": float(geometric_mean(np.concatenate(esr))),
+        "esr_ci95": nested_interval(esr, geometric_mean),
+        "gain_error_db": float(np.concatenate(gain).mean()),
+        "gain_error_db_ci95": nested_interval(gain),
+        "runs": len(results),
+        "takes": sum(map(len, esr)),
+    }
+
+
+def cells(found: dict[str, Any] | None) -> tuple[str, str]:
+    """A summary in two cells of a table."""
+    if not found:
+        return "", ""
+    (low, high), (least, most) = found["esr_ci95"], found["gain_error_db_ci95"]
+    return f"{found['esr']:.1e} ({low:.1e} to {high:.1e})", f"{found['gain_error_db']:.2f} ({least:.2f} to {most:.2f})"
 
 
 def write(path: Path, text: str) -> None:
@@ -123,5 +189,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def geometric_mean(values: np.ndarray, axis: int | None = None) -> Any:
-    """exp of the mean logarithm; values of zero count as 1e-15."""
-    return np.exp(np.log(np.maximum(values, 1e-15)).mean(axis=axis))
+    """exp of the mean logarithm."""
+    return np.exp(logarithm(values).mean(axis=axis))
+
+
+def logarithm(values: np.ndarray) -> np.ndarray:
+    """Natural; of errors that may be zero."""
+    return np.log(np.maximum(values, SMALLEST_ESR))

@@ -14,7 +14,7 @@ from mlxopto.data import program
 from mlxopto.devices import DEVICES, Device, device
 from mlxopto.errors import RequestError
 from mlxopto.evaluation.statistics import permutation_p
-from mlxopto.evaluation.studies.runs import REPORT, Study, geometric_mean, table, write
+from mlxopto.evaluation.studies.runs import REPORT, Study, geometric_mean, logarithm, table, write
 from mlxopto.metrics import esr, gain_error_db
 
 NAME = "settings"
@@ -22,6 +22,7 @@ GRID = 8  # positions a knob
 CONTEXTS = 8  # excerpts, each with its own position of the other knobs
 EXCERPT_S = 6.0
 _SEED = 77  # of material and of the other knobs: none of a training run's
+PAIRS = (("threshold", "ratio"), ("input", "ratio"), ("attack", "release"), ("peak_reduction", "mode"))
 _PAPER = {"attack": "low", "release": "high"}  # the paper's hardest corner: fast attack with slow release
 
 
@@ -35,16 +36,12 @@ def study(study: Study) -> dict[str, Any]:
     unit = device(model.card.name)
     if set(unit.panel.setting({})) != {control.name for control in model.panel.controls}:
         raise RequestError(f"{study.model} has other controls than the virtual device {unit.name}")
-    document: dict[str, Any] = {
-        "study": NAME,
-        "model": study.model,
-        "device": unit.name,
-        "maps": error_maps(model, unit, study),
-    }
+    study.begin(NAME, {"model": study.model})
+    document: dict[str, Any] = {"study": NAME, "model": study.model, "device": unit.name, "maps": []}
     if study.ranks.first:
         from mlxopto.evaluation.studies import pictures  # matplotlib
 
-        study.folder.mkdir(parents=True, exist_ok=True)
+        document["maps"] = error_maps(model, unit, study)
         for found in document["maps"]:
             pictures.error_map(study.folder / _picture(found), found)
         write(study.folder / REPORT, report(document))
@@ -52,16 +49,15 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def error_maps(model: Compressor, unit: Device, study: Study) -> list[dict[str, Any]]:
-    """For each pair of neighbouring knobs: ESR and gain error by position of the two and context, and the corners."""
+    """For each pair of knobs that the unit has: ESR and gain error by position of the two and context, and the corners."""
     controls = unit.panel.controls
     material = program.generate(CONTEXTS * EXCERPT_S, model.sample_rate, np.random.SeedSequence([_SEED, 2]))
     excerpts = np.split(material[: len(material) // CONTEXTS * CONTEXTS], CONTEXTS)
     uniforms = np.random.default_rng(_SEED).random((CONTEXTS, len(controls)))
     others = latin_hypercube(unit.panel, CONTEXTS, uniforms.tolist())
     maps = []
-    for first, second in itertools.pairwise(controls):
-        if controls.index(first) % 2:  # threshold and ratio, attack and release
-            continue
+    names = {control.name for control in controls}
+    for first, second in ((unit.panel[a], unit.panel[b]) for a, b in PAIRS if {a, b} <= names):
         study.tell(f"{first.name} x {second.name}")
         grid = [
             [_errors(model, unit, excerpts, others, {first.name: a, second.name: b}) for b in _positions(second)]
@@ -100,7 +96,7 @@ def _errors(
 
 def corners(first: Control, second: Control, errors: np.ndarray) -> dict[str, Any]:
     """The quarters of the map: mean log ESR against the other three, context by context."""
-    logs = np.log(np.maximum(errors[..., 0], 1e-15))
+    logs = logarithm(errors[..., 0])
     middle = [length // 2 for length in logs.shape[:2]]
     halves = [(("low", slice(0, m)), ("high", slice(m, None))) for m in middle]
     found: list[dict[str, Any]] = []
