@@ -37,9 +37,7 @@ def study(
         float | None, typer.Option(help="Of training a run. Of networks, density and units. [default: 1]")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each kind. Of networks, density and units. [default: 3]")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model to map the errors of, or to time. Of settings. [default: cl1b]")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model to map the errors of. Of settings. [default: cl1b]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Run a study and write report.md and pictures into its folder; the same command goes on where trainings were interrupted.

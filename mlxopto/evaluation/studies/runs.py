@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,18 @@ class Study:
             return _read(path, {"study": name, **asked})
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise RequestError(f"{self.folder} exists already and holds no study; name another folder")
-        runs = make()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"the study's folder {self.folder} cannot be made: {error.strerror}") from error
+        try:
+            runs = make()
+        except BaseException:
+            with suppress(OSError):
+                self.folder.rmdir()
+            raise
         self.ranks.agreed(0)  # that no rank finds what another has begun
         if self.ranks.first:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RequestError(f"the study's folder {self.folder} cannot be made: {error.strerror}") from error
             plan = {"asked": {"study": name, **asked}, "runs": {run: asdict(config) for run, config in runs.items()}}
             write(path, json.dumps(plan, indent=1))
         self.ranks.agreed(0)
