@@ -11,7 +11,7 @@ import numpy as np
 
 from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
-from mlxopto.devices import optical_cell, tube_stage
+from mlxopto.devices import gain_computer, optical_cell, tube_stage
 
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(
@@ -47,11 +47,13 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
     )
     # push-pull: even harmonics mostly cancel; 5 Hz to beyond 20 kHz within 3 dB
     tube = tube_stage.stage(sample_rate, drive=0.2, bias=0.03, low_hz=5.0, high_hz=21000.0)
+    slope = 1 - 1 / setting["ratio"]
     y = np.empty(len(x), np.float32)
     _run(
         np.ascontiguousarray(x, np.float32),
         setting["threshold"] - DBU_AT_FULL_SCALE,
-        1 - 1 / setting["ratio"],
+        slope,
+        _KNEE_DB / slope,
         rate(setting["attack"] * 1e-3),
         rate(setting["release"] * 1e-3),
         1 - rate(_DETECTOR_HOLD_S),
@@ -63,24 +65,13 @@ def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
 
 
 @kernel
-def _reduction_db(over_db, slope):
-    """The side-chain's static curve: reduction in dB for a level in dB over the threshold."""
-    knee = _KNEE_DB / slope
-    if 2 * over_db <= -knee:
-        return 0.0
-    if 2 * over_db >= knee:
-        return slope * over_db
-    return slope * (over_db + knee / 2) ** 2 / (2 * knee)
-
-
-@kernel
-def _run(x, threshold_db, slope, attack, release, hold, cell, tube, y):
+def _run(x, threshold_db, slope, knee_db, attack, release, hold, cell, tube, y):
     level, control_db = 0.0, 0.0
     state = np.zeros(3)
     tube_state = np.zeros(2)
     for i in range(len(x)):
         level = max(abs(x[i]), level * hold)
-        target_db = _reduction_db(20 * np.log10(level + 1e-6) - threshold_db, slope)
+        target_db = gain_computer.reduction_db(20 * np.log10(level + 1e-6) - threshold_db, slope, knee_db)
         control_db += (attack if target_db > control_db else release) * (target_db - control_db)
         light = max(10 ** (control_db / 20) - 1, 0.0) ** (1 / _GAMMA)
         optical_cell.expose(state, light, cell)

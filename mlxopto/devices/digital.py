@@ -10,6 +10,7 @@ import numpy as np
 
 from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
+from mlxopto.devices import gain_computer
 
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(
@@ -47,12 +48,7 @@ def _run(x, threshold_db, slope, knee_db, attack, release, y):
     reduction_db = 0.0
     for i in range(len(x)):
         over_db = 20 * np.log10(abs(x[i]) + 1e-6) - threshold_db
-        if 2 * over_db > knee_db:
-            target_db = slope * over_db
-        elif 2 * over_db > -knee_db:
-            target_db = slope * (over_db + knee_db / 2) ** 2 / (2 * knee_db)
-        else:
-            target_db = 0.0
+        target_db = gain_computer.reduction_db(over_db, slope, knee_db)
         kept = attack if target_db > reduction_db else release
         reduction_db = kept * reduction_db + (1 - kept) * target_db
         y[i] = x[i] * 10 ** (-reduction_db / 20)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
+from mlxopto.devices import gain_computer
 
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(
@@ -57,12 +58,7 @@ def _run(x, threshold_db, slope, mean, attack, release, auto, auto_rates, y):
     for i in range(len(x)):
         power += mean * (x[i] * x[i] - power)
         over_db = 10 * np.log10(2 * power + 1e-12) - threshold_db  # a sine's peak level
-        if 2 * over_db > _KNEE_DB:
-            target_db = slope * over_db
-        elif 2 * over_db > -_KNEE_DB:
-            target_db = slope * (over_db + _KNEE_DB / 2) ** 2 / (2 * _KNEE_DB)
-        else:
-            target_db = 0.0
+        target_db = gain_computer.reduction_db(over_db, slope, _KNEE_DB)
         if auto:
             slow_db += (slow_on if target_db > slow_db else slow_off) * (target_db - slow_db)
             rest = max(slow_db, target_db)  # the fast store falls back to what the slow one holds

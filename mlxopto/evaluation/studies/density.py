@@ -12,7 +12,6 @@ import numpy as np
 
 from mlxopto.evaluation.statistics import rank_correlation, rank_correlation_interval, rank_correlation_p
 from mlxopto.evaluation.studies.runs import (
-    REPORT,
     Runs,
     Study,
     budgeted,
@@ -22,7 +21,6 @@ from mlxopto.evaluation.studies.runs import (
     summary,
     table,
     virtual_only,
-    write,
 )
 from mlxopto.training.config import TrainConfig
 
@@ -39,11 +37,7 @@ def study(study: Study) -> dict[str, Any]:
     virtual_only(study, NAME)
     runs, results = study.trained(NAME, lambda: _plan(study))
     document = {"study": NAME, "minutes": study.minutes, "seeds": study.seeds, "data": correlated(runs, results)}
-    if study.ranks.first:
-        from mlxopto.evaluation.studies import pictures  # matplotlib
-
-        pictures.density(study.folder / "density.png", document)
-        write(study.folder / REPORT, report(document))
+    study.finish(NAME, document, report(document))
     return document
 
 

@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlxopto.compressor import Compressor
 from mlxopto.devices import device
 from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns, machine
-from mlxopto.evaluation.studies.runs import REPORT, Study, table, write
+from mlxopto.evaluation.studies.runs import Study, table
 from mlxopto.models import ARCHITECTURES, Network, fresh
 from mlxopto.weights import Card
 
@@ -49,10 +49,7 @@ def study(study: Study) -> dict[str, Any]:
     document: dict[str, Any] = {"study": NAME, "machine": machine(), "rows": []}
     if study.ranks.first:
         document["rows"] = list(_rows(study))
-        from mlxopto.evaluation.studies import pictures  # matplotlib
-
-        pictures.latency(study.folder / "latency.png", document)
-        write(study.folder / REPORT, report(document))
+    study.finish(NAME, document, report(document))
     study.ranks.agreed(0)
     return document
 

@@ -12,7 +12,6 @@ import numpy as np
 from mlxopto.errors import RequestError
 from mlxopto.evaluation.statistics import nested_interval
 from mlxopto.evaluation.studies.runs import (
-    REPORT,
     Runs,
     Study,
     budgeted,
@@ -23,7 +22,6 @@ from mlxopto.evaluation.studies.runs import (
     summary,
     table,
     take_errors,
-    write,
 )
 from mlxopto.models import ARCHITECTURES
 from mlxopto.training import run
@@ -41,11 +39,7 @@ def study(study: Study) -> dict[str, Any]:
     """
     runs, results = study.trained(NAME, lambda: _plan(study))
     document = {"study": NAME, "minutes": study.minutes, "seeds": study.seeds, **compared(runs, results)}
-    if study.ranks.first:
-        from mlxopto.evaluation.studies import pictures  # matplotlib
-
-        pictures.networks(study.folder / "networks.png", document)
-        write(study.folder / REPORT, report(document))
+    study.finish(NAME, document, report(document))
     return document
 
 

@@ -50,6 +50,7 @@ class Study:
             return _read(path, {"study": name, **asked})
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise RequestError(f"{self.folder} exists already and holds no study; name another folder")
+        made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -57,8 +58,9 @@ class Study:
         try:
             runs = make()
         except BaseException:
-            with suppress(OSError):
-                self.folder.rmdir()
+            with suppress(OSError):  # of another rank, which has begun
+                for place in made:
+                    place.rmdir()
             raise
         self.ranks.agreed(0)  # that no rank finds what another has begun
         if self.ranks.first:
@@ -66,6 +68,14 @@ class Study:
             write(path, json.dumps(plan, indent=1))
         self.ranks.agreed(0)
         return _read(path, {"study": name, **asked})
+
+    def finish(self, name: str, document: dict[str, Any], report: str) -> None:
+        """Draws NAME.png and writes the report, on the first rank; raises WorkError on a full disk."""
+        if self.ranks.first:
+            from mlxopto.evaluation.studies import pictures  # matplotlib
+
+            getattr(pictures, name)(self.folder / f"{name}.png", document)
+            write(self.folder / REPORT, report)
 
     def trained(self, name: str, make: Callable[[], Runs]) -> tuple[Runs, dict[str, dict[str, Any]]]:
         """The runs of a study that trains, and the results of those that did not diverge.

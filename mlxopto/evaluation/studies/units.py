@@ -7,7 +7,6 @@ from typing import Any
 
 from mlxopto.devices import DEVICES
 from mlxopto.evaluation.studies.runs import (
-    REPORT,
     Runs,
     Study,
     budgeted,
@@ -18,7 +17,6 @@ from mlxopto.evaluation.studies.runs import (
     table,
     take_errors,
     virtual_only,
-    write,
 )
 from mlxopto.training.config import TrainConfig
 
@@ -34,11 +32,7 @@ def study(study: Study) -> dict[str, Any]:
     virtual_only(study, NAME)
     runs, results = study.trained(NAME, lambda: _plan(study))
     document = {"study": NAME, "minutes": study.minutes, "seeds": study.seeds, "rows": rows(runs, results)}
-    if study.ranks.first:
-        from mlxopto.evaluation.studies import pictures  # matplotlib
-
-        pictures.units(study.folder / "units.png", document)
-        write(study.folder / REPORT, report(document))
+    study.finish(NAME, document, report(document))
     return document
 
 
