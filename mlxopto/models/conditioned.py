@@ -86,7 +86,7 @@ class Conditioned(Network):
         self.spectrum = Dense(BINS, WIDTH)
         self.film = Dense(len(self._static) + WIDTH, 2 * WIDTH)
         self.film_glu = SoftsignGLU()
-        self.slow = GRU(len(config.timed) + WIDTH, GRU_UNITS, config.sample_rate, stride)
+        self.slow = GRU(len(config.timed) + WIDTH, GRU_UNITS, stride)
         self.temporal_glu = SoftsignGLU()
 
     def core_state(self, batch: int) -> State:

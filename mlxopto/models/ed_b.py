@@ -25,7 +25,7 @@ class EdB(WaveNetwork):
         super().__init__(config)
         self.encoder = Window(2 * ENCODER_UNITS, HALF)
         self.knobs = Dense(config.controls, 2 * ENCODER_UNITS)
-        self.slow = GRU(config.controls, 2 * ENCODER_UNITS, config.sample_rate)
+        self.slow = GRU(config.controls, 2 * ENCODER_UNITS)
         self.states = [Dense(ENCODER_UNITS, DECODER_UNITS), Dense(ENCODER_UNITS, DECODER_UNITS)]
         self.newest = Window(4 * DECODER_UNITS, HALF)
         self.decoder = Dense(DECODER_UNITS, 4 * DECODER_UNITS)

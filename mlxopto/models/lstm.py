@@ -17,9 +17,9 @@ class Lstm(Conditioned):
     def __init__(self, config: ConditionedConfig):
         super().__init__(config)
         self.lift = Window(WIDTH)
-        self.first = LSTM(WIDTH, UNITS, config.sample_rate)
+        self.first = LSTM(WIDTH, UNITS)
         self.join = Dense(UNITS, WIDTH)
-        self.second = LSTM(WIDTH, UNITS, config.sample_rate)
+        self.second = LSTM(WIDTH, UNITS)
         self.head = gain_head(UNITS)
 
     def core_state(self, batch: int) -> State:

@@ -19,7 +19,7 @@ class LstmB(WaveNetwork):
     def __init__(self, config: WaveConfig):
         super().__init__(config)
         self.lift = Window(1)
-        self.memory = LSTM(1 + config.controls, UNITS, config.sample_rate)
+        self.memory = LSTM(1 + config.controls, UNITS)
         self.join = Dense(UNITS, 2)
         self.head = Dense(2, 1)
 

@@ -6,7 +6,6 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlxopto.nn.dense import Dense
-from mlxopto.nn.times import gate_biases
 from mlxopto.scan import gru_scan
 
 
@@ -14,16 +13,14 @@ class GRU(nn.Module):
     """A GRU in the form of Keras and cuDNN, with two biases.
 
     Args:
-        inputs: features in. hidden: units, features out. sample_rate: steps a second, for the initial time constants.
+        inputs: features in. hidden: units, features out.
         stride: 1; more makes as many slots that take turns, so that each moves once in `stride` steps.
     """
 
-    def __init__(self, inputs: int, hidden: int, sample_rate: float, stride: int = 1):
+    def __init__(self, inputs: int, hidden: int, stride: int = 1):
         super().__init__()
         self._stride = stride
         self.gates = Dense(inputs, 3 * hidden)
-        if stride == 1:  # the published, interleaved one starts as Keras starts it
-            self.gates.bias[hidden : 2 * hidden] = gate_biases(hidden, sample_rate)
         bound = hidden**-0.5
         self.recurrent = mx.random.uniform(-bound, bound, (3 * hidden, hidden))
         self.recurrent_bias = mx.zeros((3 * hidden,))

@@ -6,18 +6,16 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlxopto.nn.dense import Dense
-from mlxopto.nn.times import gate_biases
 from mlxopto.scan import lstm_scan
 
 
 class LSTM(nn.Module):
-    """An LSTM. inputs: features in. hidden: units, features out. sample_rate: steps a second, for the initial time constants."""
+    """An LSTM whose forget gates start open. inputs: features in. hidden: units, features out."""
 
-    def __init__(self, inputs: int, hidden: int, sample_rate: float):
+    def __init__(self, inputs: int, hidden: int):
         super().__init__()
         self.gates = Dense(inputs, 4 * hidden)
-        forget = gate_biases(hidden, sample_rate)
-        self.gates.bias = mx.concatenate([-forget, forget, mx.zeros((2 * hidden,))])
+        self.gates.bias[hidden : 2 * hidden] = 1.0
         bound = hidden**-0.5
         self.recurrent = mx.random.uniform(-bound, bound, (4 * hidden, hidden))
 
