@@ -123,7 +123,7 @@ def everything(learner: Trainer) -> list[tuple[str, np.ndarray]]:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(uncompiled, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_engine", lambda config: "gpu")
+    monkeypatch.setattr(run, "engine", lambda config: "gpu")
     monkeypatch.setitem(run._DEVICES, "gpu", mx.cpu)
     monkeypatch.setattr(run, "LOG_EVERY", 5)
     monkeypatch.setattr(run, "CHECKPOINT_EVERY_S", 0.0)
