@@ -22,6 +22,7 @@ from mlxopto.evaluation.studies.runs import (
     table,
     virtual_only,
 )
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 
 NAME, DATA = "density", ("cl1b",)
@@ -42,7 +43,8 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def _plan(study: Study) -> Runs:
-    budget = budgeted(TrainConfig(quick=True, **of_data(study.data[0])), study)
+    config = TrainConfig(quick=True, **of_data(study.data[0]))
+    budget = budgeted(config, run.open_source(config), study)
     return {
         f"{device}-{settings}-{seed}": replace(budget, device=device, settings=settings, seed=seed)
         for seed in range(study.seeds)

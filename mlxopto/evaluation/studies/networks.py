@@ -48,9 +48,9 @@ def _plan(study: Study) -> Runs:
     data = [TrainConfig(quick=True, **of_data(name)) for name in study.data]
     if len({label(config) for config in data}) < len(data):
         raise RequestError(f"--data must have different names, got {', '.join(study.data)}")
-    for config in data:
-        run.open_source(config)  # refuses what cannot be used before hours of work
-    budgets = {arch: budgeted(replace(data[0], arch=arch), study) for arch in ARCHITECTURES if arch != "s6_memoryless"}
+    sources = [run.open_source(config) for config in data]  # refuses what cannot be used before hours of work
+    trained = [arch for arch in ARCHITECTURES if arch != "s6_memoryless"]
+    budgets = {arch: budgeted(replace(data[0], arch=arch), sources[0], study) for arch in trained}
     budgets["s6_memoryless"] = replace(budgets["s6_paper"], arch="s6_memoryless")
     return {
         f"{label(config)}-{arch}-{seed}": replace(budgets[arch], device=config.device, data=config.data, seed=seed)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlxopto import audio
+from mlxopto.data.takes import Source
 from mlxopto.devices import DEVICES
 from mlxopto.errors import DivergedError, RequestError, WorkError
 from mlxopto.evaluation.statistics import nested_interval
@@ -119,11 +120,11 @@ def label(config: TrainConfig) -> str:
     return config.device or Path(config.data or "").name
 
 
-def budgeted(config: TrainConfig, study: Study) -> TrainConfig:
-    """With the engine, and the steps and validations that this machine makes in the study's minutes."""
+def budgeted(config: TrainConfig, source: Source, study: Study) -> TrainConfig:
+    """With the engine, and the steps and validations that this machine makes in the study's minutes on this data."""
     study.tell(f"measuring how fast {config.arch} trains")
     config = replace(config, minutes=study.minutes, engine=run.engine(config))
-    return run.measured(config, run.open_source(config))
+    return run.measured(config, source)
 
 
 def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from mlxopto.evaluation.studies.runs import (
     take_errors,
     virtual_only,
 )
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 
 NAME, DATA = "units", tuple(DEVICES)
@@ -37,7 +38,8 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def _plan(study: Study) -> Runs:
-    budget = budgeted(TrainConfig(quick=True, **of_data(study.data[0])), study)
+    config = TrainConfig(quick=True, **of_data(study.data[0]))
+    budget = budgeted(config, run.open_source(config), study)
     return {
         f"{device}-{seed}": replace(budget, device=device, seed=seed) for seed in range(study.seeds) for device in study.data
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.compiled import kernel
+from mlxopto.compiled import inner, kernel
 from mlxopto.native import over_ranges, to_numpy
 
 SPAN = 64
@@ -28,11 +28,20 @@ def _advance(h_re, h_im, a_re, a_im, u, repeated):
         h_re[i] = repeated[i]
 
 
+@inner
+def _sum_states(values, factor, out):
+    """out (channels,) becomes the factor times the sum over each channel's states."""
+    states = len(values) // len(out)
+    for d in range(len(out)):
+        total = 0.0
+        for n in range(states):
+            total += values[d * states + n]
+        out[d] = factor * total
+
+
 @kernel
 def _forward(u, a_re, a_im, c_re, c_im, state, y, kept, last, first_batch, end_batch):
-    time, channels = u.shape[1:]
-    count = len(a_re)
-    states = count // channels
+    time, count = u.shape[1], len(a_re)
     repeated, products = np.empty((2, count))
     for b in range(first_batch, end_batch):
         h_re, h_im = state[b, :, 0].astype(np.float64), state[b, :, 1].astype(np.float64)
@@ -43,11 +52,7 @@ def _forward(u, a_re, a_im, c_re, c_im, state, y, kept, last, first_batch, end_b
             _advance(h_re, h_im, a_re, a_im, u[b, t], repeated)
             for i in range(count):
                 products[i] = c_re[i] * h_re[i] - c_im[i] * h_im[i]
-            for d in range(channels):
-                total = 0.0
-                for n in range(states):
-                    total += products[d * states + n]
-                y[b, t, d] = 2.0 * total
+            _sum_states(products, 2.0, y[b, t])
         last[b, :, 0] = h_re
         last[b, :, 1] = h_im
 
@@ -92,11 +97,7 @@ def _backward(u, a_re, a_im, c_re, c_im, kept, grad_y, grad_last, grad_u, grad_a
                     back_re[i] = a_re[i] * repeated[i] + a_im[i] * back_im[i]
                 for i in range(count):
                     back_im[i] = a_re[i] * back_im[i] - a_im[i] * repeated[i]
-                for d in range(channels):
-                    total = 0.0
-                    for n in range(states):
-                        total += repeated[d * states + n]
-                    grad_u[b, start + k, d] = total
+                _sum_states(repeated, 1.0, grad_u[b, start + k])
         grad_state[b, :, 0] = back_re
         grad_state[b, :, 1] = back_im
 
