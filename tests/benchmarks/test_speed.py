@@ -10,7 +10,8 @@ import pytest
 import mlxopto
 from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns
 from mlxopto.evaluation.gpu import noise_trainer
-from mlxopto.scan import cpu, reference
+from mlxopto.nn import functional, window
+from mlxopto.scan import cpu, gpu, reference
 from mlxopto.training.config import TrainConfig
 
 BATCH, TIME, WIDTH, STATES = 16, 1024, 16, 8
@@ -74,3 +75,29 @@ def test_the_live_callback_keeps_its_budget():
     assert large < 30
     assert median < 4
     assert tail < 30
+
+
+@pytest.mark.slow
+def test_the_sliding_spectrum_and_the_scan_of_s4d_are_the_faster_ways_on_a_cpu():
+    heard, weight = mx.random.normal((6, 4096 + window.WINDOW - 1)), mx.random.normal((2, window.BINS))
+
+    def by_definition(heard, weight, bias):
+        return functional.dense(window.magnitudes(heard), weight, bias)
+
+    def gradient(layer) -> Callable[[], object]:
+        return lambda: mx.grad(lambda w: mx.square(layer(heard, w, mx.zeros((2,)))).sum())(weight)
+
+    slide, definition = (seconds(gradient(layer), 5) for layer in (window.spectrum_dense, by_definition))
+    print(f"\nspectrum at every sample, with gradient: slides {definition / slide:.0f} times faster than MLX by definition")
+    assert slide < definition / 3
+
+    u = mx.random.normal((6, 4096, 2))
+    args = [u, mx.exp(mx.random.normal((2, 16)) - 3), 0.1 * mx.random.normal((2, 16)), mx.random.normal((2, 16, 2))]
+    state = mx.zeros((6, 2, 16, 2))
+
+    def steps(backend) -> Callable[[], object]:
+        return lambda: mx.grad(lambda *a: mx.square(backend.diagonal_scan(*a, state)[0]).sum(), (0, 1, 2, 3))(*args)
+
+    scan, convolution = (1e9 * seconds(steps(backend), 5) / (6 * 4096) for backend in (cpu, gpu))
+    print(f"S4D forward and backward: scan {scan:.0f} ns a step, convolution {convolution:.0f} ns")
+    assert scan < convolution
