@@ -114,7 +114,7 @@ def verdict(tests: list[dict[str, Any]], data: str) -> str:
     for test in tests:
         if (test["data"], test["a"]) == (data, first) and test["b"] in others:
             low, high = test["ratio_ci95"]
-            ratio = f"ratio {test['ratio']:.2f}, {low:.2f} to {high:.2f}"
+            ratio = f"ratio {test['ratio']:.2g}, {low:.2g} to {high:.2g}"
             if low <= 1 <= high:
                 said.append(f"{first} and {test['b']} cannot be told apart ({ratio})")
             else:
@@ -142,7 +142,7 @@ def report(document: dict[str, Any]) -> str:
         ]  # fmt: skip
         columns = ["network", "parameters", "steps", "s", "seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB"]
         tests = [
-            [t["a"], t["b"], f"{t['ratio']:.2f} ({t['ratio_ci95'][0]:.2f} to {t['ratio_ci95'][1]:.2f})"]
+            [t["a"], t["b"], f"{t['ratio']:.2g} ({t['ratio_ci95'][0]:.2g} to {t['ratio_ci95'][1]:.2g})"]
             for t in document["tests"]
             if t["data"] == data
         ]

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from mlxopto.plots import ACCENTS, DEVICE, STYLE, save
 
@@ -27,7 +27,7 @@ def networks(path: Path, document: Mapping[str, Any]) -> None:
         grid = figure.subplots(len(names), 2, squeeze=False, sharex="col")
         for panels, data in zip(grid, names, strict=True):
             rows = {row["arch"]: row["unseen"] for row in document["rows"] if row["data"] == data and row["unseen"]}
-            for axes, (metric, label) in zip(panels, _METRICS, strict=True):
+            for axes, (metric, _) in zip(panels, _METRICS, strict=True):
                 for place, arch in enumerate(archs):
                     if arch in rows:
                         colour = ACCENTS[0] if arch == "opto" else ACCENTS[1] if arch == "s6_paper" else DEVICE
@@ -35,11 +35,10 @@ def networks(path: Path, document: Mapping[str, Any]) -> None:
                         axes.plot(rows[arch][metric], place, "o", color=colour)
                 axes.set(yticks=range(len(archs)), yticklabels=archs, title=data)
                 axes.invert_yaxis()
-                if panels is grid[-1]:
-                    axes.set(xlabel=f"{label}, unseen settings")
-        for panels in grid:
-            for axes in panels:
-                _logarithmic(axes, "x")
+        for axes, (_, label) in zip(grid[-1], _METRICS, strict=True):
+            axes.set(xlabel=f"{label}, unseen settings")
+        for axes in grid.flat:
+            _logarithmic(axes, "x")
         save(figure, path)
 
 
@@ -125,5 +124,7 @@ def latency(path: Path, document: Mapping[str, Any]) -> None:
 def _logarithmic(axes: Axes, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_locator(NullLocator())
