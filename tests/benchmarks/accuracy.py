@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--arch", choices=ARCHITECTURES, default="opto")
     parser.add_argument("--seeds", type=int, default=1)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     study = Study(asked.out, tuple(asked.data or suite()), asked.minutes, asked.seeds)
     runs, results = study.trained(f"accuracy of {asked.arch}", lambda: plan(study, asked.arch))
     rows = []
