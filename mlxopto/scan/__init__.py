@@ -182,6 +182,29 @@ def diagonal_scan(
     return _in_float32("diagonal_scan", channels, u, decay, turns, c, state)
 
 
+def ballistics_scan(
+    u: mx.array, attack: mx.array, release: mx.array, state: mx.array | None = None
+) -> tuple[mx.array, mx.array]:
+    """Attack and release, what a detector's capacitor does: a one-pole filter that rises at one rate and falls at another,
+
+        e[t] = e[t-1] + (attack if u[t] > e[t-1] else release) (u[t] - e[t-1])
+
+    (Giannoulis, Massberg and Reiss 2012, the branching smooth detector.) Its gradient passes through the branch that was taken.
+
+    Args:
+        u: (batch, time, K). attack, release: (batch, K), rates a step, each in (0, 1]. state: (batch, K), zeros when not given.
+    Returns:
+        e (batch, time, K) and the state after the last step.
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    batch, _, lanes = u.shape
+    if state is None:
+        state = mx.zeros((batch, lanes), dtype=_state_type(u))
+    _check(attack=(attack, (batch, lanes)), release=(release, (batch, lanes)), state=(state, (batch, lanes)))
+    return _in_float32("ballistics_scan", lanes, u, attack, release, state)
+
+
 def _in_float32(name: str, width: int, *arrays: mx.array) -> tuple[mx.array, Any]:
     """A function of the back end that suits the first array, whose type the first output has; half precision is computed in float32."""
     dtype = arrays[0].dtype

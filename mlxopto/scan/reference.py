@@ -68,6 +68,16 @@ def diagonal_scan(u: mx.array, decay: mx.array, turns: mx.array, c: mx.array, st
     return (mx.stack(outputs, axis=1) if outputs else u), mx.stack([re, im], axis=-1)
 
 
+def ballistics_scan(u: mx.array, attack: mx.array, release: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.ballistics_scan`; the state is required here."""
+    outputs = []
+    for t in range(u.shape[1]):
+        distance = u[:, t] - state
+        state = state + mx.where(distance > 0, attack, release) * distance
+        outputs.append(state)
+    return (mx.stack(outputs, axis=1) if outputs else u), state
+
+
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
     """See `mlxopto.scan.one_pole_bank`; the state is required here."""
     outputs = []

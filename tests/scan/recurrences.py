@@ -10,7 +10,7 @@ import numpy as np
 
 from mlxopto.scan import reference
 
-NAMES = ("selective_scan", "diagonal_scan", "gru_scan", "lstm_scan", "one_pole_bank")
+NAMES = ("selective_scan", "diagonal_scan", "gru_scan", "lstm_scan", "one_pole_bank", "ballistics_scan")
 OVER_TIME = {"selective_scan": (0, 1, 3, 4)}  # arguments with a time axis; of the others only the first
 KERNELS = tuple(name for name in NAMES if name != "diagonal_scan")  # what has GPU kernels of its own
 Arrays = list[np.ndarray]
@@ -40,6 +40,9 @@ def arguments(name: str, batch: int, time: int, width: int, states: int, seed: i
     if name == "lstm_scan":
         weight = normal((4 * width, width)) * width**-0.5
         return [normal((batch, time, 4 * width)), weight, normal((batch, width)), normal((batch, width))]
+    if name == "ballistics_scan":
+        rates = _sigmoid(normal((2, batch, width)) - 1)
+        return [normal((batch, time, width)), *rates, normal((batch, width))]
     return [normal((batch, time)), 1 / (1 + np.exp(-normal(states))), normal(states), normal((batch, states))]
 
 
@@ -78,6 +81,13 @@ def in_numpy(name: str, args: Arrays, discretization: str = "zoh") -> Arrays:
             h = _sigmoid(o) * np.tanh(c)
             y.append(h)
         return [np.stack(y, axis=1), h, c]
+    if name == "ballistics_scan":
+        u, attack, release, e = args
+        for t in range(u.shape[1]):
+            rising = u[:, t] > e
+            e = np.where(rising, (1 - attack) * e + attack * u[:, t], (1 - release) * e + release * u[:, t])
+            y.append(e)
+        return [np.stack(y, axis=1), e]
     x, rate, mix, h = args
     for t in range(x.shape[1]):
         h = (1 - rate) * h + rate * x[:, t, None]

@@ -6,6 +6,7 @@ differentiable in every argument and can be compiled with `mx.compile`. `obstacl
 what its kernels have no room for.
 """
 
+from mlxopto.scan.gpu.ballistics import ballistics_scan
 from mlxopto.scan.gpu.diagonal import diagonal_scan
 from mlxopto.scan.gpu.gru import gru_scan
 from mlxopto.scan.gpu.launch import available
@@ -15,4 +16,14 @@ from mlxopto.scan.gpu.selective import selective_scan
 from mlxopto.scan.gpu.sizes import unfit
 from mlxopto.scan.gpu.trial import obstacle
 
-__all__ = ["available", "diagonal_scan", "gru_scan", "lstm_scan", "obstacle", "one_pole_bank", "selective_scan", "unfit"]
+__all__ = [
+    "available",
+    "ballistics_scan",
+    "diagonal_scan",
+    "gru_scan",
+    "lstm_scan",
+    "obstacle",
+    "one_pole_bank",
+    "selective_scan",
+    "unfit",
+]

@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlxopto.scan import reference
+from mlxopto.scan.gpu.ballistics import ballistics_scan
 from mlxopto.scan.gpu.diagonal import diagonal_scan
 from mlxopto.scan.gpu.gru import gru_scan
 from mlxopto.scan.gpu.launch import available
@@ -17,7 +18,7 @@ from mlxopto.scan.gpu.leaky import one_pole_bank
 from mlxopto.scan.gpu.lstm import lstm_scan
 from mlxopto.scan.gpu.selective import selective_scan
 
-_FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank)}
+_FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank, ballistics_scan)}
 _TOLERANCE = 1e-3  # far above rounding, far below a mistake
 
 
@@ -51,6 +52,7 @@ def _example(name: str) -> list[np.ndarray]:
         "gru_scan": [(2, 9, 15), (15, 5), (5,), (2, 5)],
         "lstm_scan": [(2, 9, 20), (20, 5), (2, 5), (2, 5)],
         "one_pole_bank": [(2, 70), (3,), (3,), (2, 3)],
+        "ballistics_scan": [(2, 70, 3), (2, 3), (2, 3), (2, 3)],
     }
     args: list[np.ndarray] = [normal(shape).astype(np.float32) for shape in shapes[name]]
     if name == "selective_scan":
@@ -59,6 +61,8 @@ def _example(name: str) -> list[np.ndarray]:
         args[1] = np.exp(args[1] - 1.5)
     if name == "one_pole_bank":
         args[1] = 1 / (1 + np.exp(-args[1]))
+    if name == "ballistics_scan":
+        args[1], args[2] = (1 / (1 + np.exp(-rate)) for rate in args[1:3])
     return args
 
 
