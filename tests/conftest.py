@@ -43,7 +43,7 @@ def untrained(device: str = "cl1b", **config: int) -> Compressor:
     mx.random.seed(1)
     panel = DEVICES[device].panel
     model = build("opto", {"controls": len(panel.controls), **config})
-    for layer in (model.head, model.colour):  # these start as the identity; move them so that mistakes show
+    for layer in (model.head, model.colour, *model.side_chain.children().values()):  # move what starts as the identity
         layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
     mx.eval(model.parameters())
     card = weights.Card(name=device, architecture="opto", config=model.config.__dict__, sample_rate=48000, panel=panel)

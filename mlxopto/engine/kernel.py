@@ -17,9 +17,11 @@ import numpy as np
 from numba.extending import register_jitable
 
 from mlxopto.compiled import inner, kernel
+from mlxopto.engine.side_chain import GAIN_ROW, ROOM, listen_on, modulate
 from mlxopto.models.opto import MAX_LOG_GAIN
 from mlxopto.native import exp, exp2m1, log, sigmoid, softplus, tanh
 from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
+from mlxopto.nn.side_chain import SideChain
 from mlxopto.vector import (
     LANES,
     fma,
@@ -40,7 +42,8 @@ from mlxopto.vector import (
 )
 
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
-FEATURES = 4
+LEVELS = 4  # features of the level front end; those of the side-chain follow
+FEATURES = LEVELS + SideChain.features
 FAINTEST, LOUDEST = (
     np.float32(1e-15),
     np.float32(1e12),
@@ -65,6 +68,7 @@ class Plan(NamedTuple):
     blocks: int
     knobs: int
     hidden_lanes: int
+    side_at: int  # where those of the side-chain begin among the numbers that the knobs set
     modulation: int  # numbers that the knobs set for a frame
     poles: int
     taps: int
@@ -86,6 +90,7 @@ class Voice(NamedTuple):
     target: int
     window: int  # (frames, 2): peak and power of hops
     key: int  # (frames, hop_lanes)
+    side_chain: int  # what it remembers, then its scratch
     scans: int  # (blocks, states, lanes)
     modulations: int  # (frames, modulation)
     ends: int  # three rows, gain, wet, dry: at the ends of hops
@@ -122,7 +127,8 @@ def voice_at(plan, at):
     target = position + controls
     window = target + controls
     key = window + 2 * (FRAMES + WINDOW - 1)
-    scans = key + (FRAMES + 1) * plan.hop_lanes
+    side_chain = key + (FRAMES + 1) * plan.hop_lanes
+    scans = side_chain + ROOM
     modulations = scans + plan.blocks * plan.states * plan.lanes
     ends = modulations + FRAMES * plan.modulation
     condition = ends + 3 * ENDS
@@ -142,6 +148,7 @@ def voice_at(plan, at):
         target,
         window,
         key,
+        side_chain,
         scans,
         modulations,
         ends,
@@ -232,6 +239,7 @@ def _modulate(plan, weights, state, v, row):
         for o in range(0, plan.hidden_lanes, LANES):
             store(state, hidden + o, tanh(load(state, hidden + o)))
     _dense_row(weights, at, state, v.condition, plan.knobs + plan.hidden_lanes, row, plan.modulation)
+    modulate(weights, plan.hop_lanes, state, row + plan.side_at)
 
 
 @inner
@@ -279,7 +287,7 @@ def _levels(plan, state, v, frames):
         state[v.features + 3 * LANES + f] = long_power * np.float32(1 / WINDOW)
     for i in range(2 * (WINDOW - 1)):
         state[v.window + i] = state[v.window + 2 * frames + i]
-    for k in range(FEATURES):
+    for k in range(LEVELS):
         level = log(load(state, v.features + k * LANES) + np.float32(FLOOR**2)) * np.float32(0.5)
         store(state, v.features + k * LANES, level * np.float32(SCALE) + np.float32(2.0))
 
@@ -344,7 +352,22 @@ def _network(plan, weights, state, v, mod_step, frames):
     """The gains of frames whose keys are known, to ends[2:]."""
     lanes = plan.lanes
     _levels(plan, state, v, frames)
-    at = _dense(weights, plan.hop_lanes, state, v.features, 1, LANES, FEATURES, v.h, lanes, lanes, frames)
+    side = v.modulations + plan.side_at
+    at = listen_on(
+        weights,
+        plan.hop_lanes,
+        state,
+        v.key,
+        plan.hop,
+        plan.hop_lanes,
+        v.side_chain,
+        side,
+        mod_step,
+        v.features,
+        LEVELS,
+        frames,
+    )
+    at = _dense(weights, at, state, v.features, 1, LANES, FEATURES, v.h, lanes, lanes, frames)
     at = _gated_film(plan, weights, at, state, v, v.modulations, mod_step, frames)
     for block in range(plan.blocks):
         scan = v.scans + block * plan.states * lanes
@@ -356,7 +379,7 @@ def _network(plan, weights, state, v, mod_step, frames):
         for o in range(0, lanes, LANES):
             total = fma(load(state, v.h + f * lanes + o), load(weights, at + o), total)
         state[v.features + f] = sum_lanes(total)
-    head = load(state, v.features) + load(weights, at + lanes)
+    head = load(state, v.side_chain + GAIN_ROW) + load(state, v.features) + load(weights, at + lanes)
     store(state, v.ends + 2, exp(tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)))
 
 

@@ -10,11 +10,15 @@ import numpy as np
 
 from mlxopto.engine.kernel import OFF, Plan, channel_at, voice_at
 from mlxopto.engine.rate import Filters, Frames
+from mlxopto.engine.side_chain import MODULATION
 from mlxopto.models.opto import Block, Opto
 from mlxopto.nn import Dense
 from mlxopto.nn.colour import Colour
+from mlxopto.nn.side_chain import DETECTORS, KnobMap, SideChain
 from mlxopto.vector import LANES
 
+AT_ONCE = -30.0  # the logarithm of seconds that are no time at all
+NO_RATIO = -100.0  # for lanes without a gain computer
 GLIDE_S = 0.02  # a change of the controls arrives after this time
 
 
@@ -23,9 +27,9 @@ def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters
     config = model.config
     lanes = whole(config.width)
     hidden = whole(config.knob_hidden)
-    modulation = (2 + 3 * config.blocks) * lanes
+    side_at = (2 + 3 * config.blocks) * lanes
     ramp = _padded(np.arange(1, frames.hop + 1) / frames.hop, whole(frames.hop))
-    network = [ramp, *_network(model, lanes, frames.stretch)]
+    network = [ramp, *_side_chain(model.side_chain, frames), *_network(model, lanes, frames.stretch)]
     knobs = _knobs(model, lanes, hidden)
     colour = _colour(model.colour, filters)
     sizes = [sum(part.size for part in parts) for parts in (network, knobs)]
@@ -41,7 +45,8 @@ def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters
         blocks=config.blocks,
         knobs=config.controls,
         hidden_lanes=hidden,
-        modulation=modulation,
+        side_at=side_at,
+        modulation=side_at + MODULATION,
         poles=filters.mix.size,
         taps=filters.fir.size,
         glide_frames=max(1, round(GLIDE_S * frames.per_second)),
@@ -106,7 +111,44 @@ def _knobs(model: Opto, lanes: int, hidden: int) -> list[np.ndarray]:
         shift = _padded_rows(_array(block.dt_shift.weight), lanes, conditions)
         bias = _padded(_array(block.dt_shift.bias) + _array(block.s6.dt.bias), lanes)
         rows += [(shift, bias), *_film(block.film.film.affine, lanes, conditions)]
+    rows += _side_chain_rows(model.side_chain, conditions)
     return [*parts, np.concatenate([bias for _, bias in rows]), np.concatenate([weight for weight, _ in rows]).T]
+
+
+def _side_chain(side: SideChain, frames: Frames) -> list[np.ndarray]:
+    """The constants that `engine.side_chain` names, in that order."""
+    half = DETECTORS // 2
+    share = np.exp(_array(side.share))
+    alone = [_array(side.auto_makeup), [1 / (frames.hop * frames.per_second)], [1 / frames.per_second]]
+    rows = [[1.0] * half, [0.0] * half + [1.0] * half, share / share.sum(), *alone]
+    return [_padded(row, LANES) for row in rows]
+
+
+def _side_chain_rows(side: SideChain, conditions: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights and biases of what the knobs add up to: rows that `engine.side_chain` names, in that order."""
+
+    def rows(weight: np.ndarray, start: np.ndarray, rest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        bias = np.concatenate([start, np.full(LANES - start.size, rest)])
+        return _padded_rows(weight.T, LANES, conditions), bias
+
+    def mapped(knob_map: KnobMap, rest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        return rows(_array(knob_map.matrix()), _array(knob_map.start), rest)
+
+    fast, slow = DETECTORS // 4, DETECTORS // 4 + 1  # detectors of root mean squares; the others do not average
+    average = np.full(DETECTORS, AT_ONCE)
+    weight = np.zeros((side.average.weight.shape[0], DETECTORS))
+    for half in (0, DETECTORS // 2):
+        for lane, column in ((fast, 0), (slow, 1)):
+            average[half + lane] = _array(side.average.start)[column]
+            weight[:, half + lane] = _array(side.average.matrix())[:, column]
+    mixes = zip(
+        np.split(_array(side.mix.matrix()), DETECTORS, axis=1), np.split(_array(side.mix.start), DETECTORS), strict=True
+    )
+    return [
+        rows(weight, average), mapped(side.attack), mapped(side.release), mapped(side.threshold),
+        mapped(side.ratio, rest=NO_RATIO), mapped(side.knee), mapped(side.reduction_attack), mapped(side.reduction_release),
+        mapped(side.makeup), rows(np.zeros((len(weight), 0)), np.zeros(0)), *(rows(weights, start) for weights, start in mixes),
+    ]  # fmt: skip
 
 
 def _film(affine: Dense, lanes: int, conditions: int) -> list[tuple[np.ndarray, np.ndarray]]:

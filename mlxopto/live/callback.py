@@ -49,7 +49,8 @@ def _now(clock, place):
 def _plan(table):
     p = carray(ints_at(table[PLAN]), PLAN_SIZE)
     return Plan(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18]
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18],
+        p[19],
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ import mlx.nn as nn
 
 from mlxopto.controls import TIME_UNITS, Panel
 from mlxopto.models.network import Network, State
-from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd
+from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, SideChain
+from mlxopto.nn.side_chain import DETECTORS
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
 MANY_SETTINGS, KNOB_HIDDEN = 64, 16  # with fewer settings, a hidden layer of knobs learns them by heart
@@ -69,7 +70,8 @@ class Opto(Network):
         self.front_end = LevelFrontEnd(config.hop)
         conditions = config.controls + config.knob_hidden
         self.knobs = Dense(config.controls, config.knob_hidden) if config.knob_hidden else None
-        self.lift = Dense(self.front_end.features, width)
+        self.side_chain = SideChain(config.controls, config.sample_rate, config.hop)
+        self.lift = Dense(self.front_end.features + self.side_chain.features, width)
         self.gain_computer = GatedFiLM(conditions, width)
         self.blocks = [Block(config) for _ in range(config.blocks)]
         self.head = Dense(width, 1, scale=0.1)
@@ -86,8 +88,10 @@ class Opto(Network):
         A knob in seconds scales the time constants, every second such knob those of every second channel; a knob in
         decibels shifts the level that the gain computer sees, as a threshold does.
         """
+        self.side_chain.prime(panel)
         width = self.config.width
         times = 0
+        heard = self.front_end.features + DETECTORS  # levels; the other features have no threshold
         gains = self.gain_computer.film.affine.weight
         for column, control in enumerate(panel.controls):
             if control.unit in TIME_UNITS and control.taper == "log":
@@ -97,7 +101,7 @@ class Opto(Network):
                 times += 1
             elif control.unit.startswith("dB"):
                 half_range = 0.5 * (control.high - control.low) * self.front_end.per_db
-                gains[width:, column] = -half_range * self.lift.weight.sum(axis=1)
+                gains[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
         self.gain_computer.film.affine.weight = gains
 
     def initial_state(self, controls: mx.array, channels: int = 1) -> State:
@@ -106,6 +110,7 @@ class Opto(Network):
         state: State = {
             "pending": mx.zeros((batch, 0)),
             "levels": self.front_end.initial_state(batch),
+            "side_chain": self.side_chain.initial_state(batch),
             "scans": [block.s6.initial_state(batch) for block in self.blocks],
             "colour": self.colour.initial_state(batch * channels),
         }
@@ -147,13 +152,14 @@ class Opto(Network):
         """key: (batch, frames * hop) to gains (batch, frames) and the parts of the state that the network keeps."""
         condition = self._condition(controls)
         levels, level_state = self.front_end(key, state["levels"])
-        h = self.gain_computer(self.lift(levels), condition)
+        textbook, features, side_chain = self.side_chain(key, controls, state["side_chain"])
+        h = self.gain_computer(self.lift(mx.concatenate([levels, features], axis=-1)), condition)
         scans = []
         for block, scan_state in zip(self.blocks, state["scans"], strict=True):
             h, scan_state = block(h, condition, scan_state)
             scans.append(scan_state)
-        log_gain = MAX_LOG_GAIN * mx.tanh(self.head(h)[..., 0] * (1 / MAX_LOG_GAIN))
-        return mx.exp(log_gain), {"levels": level_state, "scans": scans}
+        log_gain = MAX_LOG_GAIN * mx.tanh((textbook + self.head(h)[..., 0]) * (1 / MAX_LOG_GAIN))
+        return mx.exp(log_gain), {"levels": level_state, "side_chain": side_chain, "scans": scans}
 
     def _condition(self, controls: mx.array) -> mx.array:
         """(batch, knobs) to (batch, conditions): the knobs themselves, then what the hidden layer makes of them."""

@@ -34,7 +34,8 @@ class Trainer:
         self.step = 0
         self.best_score = math.inf
         self.best = self.model.parameters()
-        self._optimizer = optim.AdamW(self._highest_rate, betas=[0.9, 0.99], weight_decay=config.weight_decay)
+        # eps: a parameter that changes nothing yet must not be moved by rounding
+        self._optimizer = optim.AdamW(self._highest_rate, betas=[0.9, 0.99], eps=1e-6, weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
         self._stream = Stream(source, config.batch, config.frames * self.model.frame, ranks)
         self._step: Step

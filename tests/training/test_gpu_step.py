@@ -21,7 +21,7 @@ from tests.scan import emulator
 from tests.scan.test_gpu import Shapes
 
 KERNELS = {
-    "opto": {"selective_outputs", "selective_gradients", "leaky_sums"},
+    "opto": {"selective_outputs", "selective_gradients", "leaky_sums", "ballistics_forward", "ballistics_adjoint"},
     "s6_paper": {"selective_outputs", "selective_gradients", "gru_forward", "gru_adjoint"},
     "lstm": {"lstm_forward", "lstm_adjoint"},
 }

@@ -1,0 +1,189 @@
+"""The side-chain of a textbook compressor, every parameter of which the knobs may move.
+
+Detectors listen at the audio rate; gain computers and their ballistics run at the control rate. Few numbers, each with a meaning:
+what a dozen settings teach about them holds between the settings too, which is what a free network lacks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlxopto.controls import TIME_UNITS, Control, Panel
+from mlxopto.nn import functional
+from mlxopto.nn.front_end import FLOOR, SCALE
+from mlxopto.scan import ballistics_scan
+
+NEPERS_A_DB = math.log(10) / 20
+ATTACKS_MS = (3.0, 12.0, 0.05, 6.0)  # of the detectors: of the magnitude twice, of a fast and of a slow root mean square
+RELEASES_MS = (80.0, 300.0, 0.5, 150.0)
+AVERAGES_MS = (0.3, 5.0)  # of the two root mean squares
+FOLLOWS = (1.0, 1.0, 0.0, 1.0)  # whether the knobs move a detector's times
+SPREAD = (0.7, 2.0, 1.0, 1.0)  # of the detectors' times about those that the panel names
+DETECTORS = 2 * len(FOLLOWS)  # each once more of the squares
+REDUCTION_ATTACKS_MS = (0.1, 0.1, 2.0, 10.0)  # of the gain computers' reductions
+REDUCTION_RELEASES_MS = (0.1, 10.0, 40.0, 150.0)
+REDUCTION_FOLLOWS = (0.0, 0.0, 1.0, 1.0)
+GAIN_COMPUTERS = len(REDUCTION_FOLLOWS)
+THRESHOLD, LOG_RATIO, KNEE = -2.3, 1.0, 0.3  # where they start without a word on the panel, in nepers
+SHARPNESS = 10.0  # of the bend by which ratio, knee and mix stay positive
+NARROWEST_KNEE = 0.01
+
+
+class KnobMap(nn.Module):
+    """start + follows * (knobs @ weight): parameters in a scale on which knobs add up. One row of weights for all, or one each."""
+
+    def __init__(self, controls: int, start: Sequence[float], follows: Sequence[float] | None = None):
+        """`follows`: how far each parameter goes along with the common row; without it each has weights of its own."""
+        super().__init__()
+        self.start = mx.array(tuple(start), dtype=mx.float32)
+        self.weight = mx.zeros((controls, 1 if follows else len(start)))
+        self._follows = tuple(follows or ())
+
+    def __call__(self, knobs: mx.array) -> mx.array:
+        """knobs: (batch, controls) to (batch, parameters)."""
+        moved = knobs @ self.weight
+        return self.start + (moved * mx.array(self._follows) if self._follows else moved)
+
+    def matrix(self) -> mx.array:
+        """The weights as (controls, parameters), whatever is shared."""
+        return self.weight * mx.array(self._follows) if self._follows else self.weight
+
+
+class SideChain(nn.Module):
+    """Detectors, then gain computers, each with a threshold, a ratio and a soft knee, then attack and release of the reduction.
+
+    A detector is the magnitude or a root mean square of the key, charged and discharged at two rates; half of them work on the squares.
+    A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers.
+    """
+
+    features = DETECTORS + 2 * GAIN_COMPUTERS
+
+    def __init__(self, controls: int, sample_rate: float, hop: int):
+        super().__init__()
+        self._rate, self._hop = sample_rate, hop
+        twice = 2 * FOLLOWS
+        self.average = KnobMap(controls, _log_seconds(AVERAGES_MS), (0.0, 1.0))
+        self.attack = KnobMap(controls, 2 * _log_seconds(ATTACKS_MS), twice)
+        self.release = KnobMap(controls, 2 * _log_seconds(RELEASES_MS), twice)
+        self.mix = KnobMap(controls, (0.2,) * (DETECTORS * GAIN_COMPUTERS))
+        self.threshold = KnobMap(controls, (THRESHOLD,) * GAIN_COMPUTERS)
+        self.ratio = KnobMap(controls, (LOG_RATIO,) * GAIN_COMPUTERS)
+        self.knee = KnobMap(controls, (KNEE,) * GAIN_COMPUTERS, (1.0,) * GAIN_COMPUTERS)
+        self.reduction_attack = KnobMap(controls, _log_seconds(REDUCTION_ATTACKS_MS), REDUCTION_FOLLOWS)
+        self.reduction_release = KnobMap(controls, _log_seconds(REDUCTION_RELEASES_MS), REDUCTION_FOLLOWS)
+        self.makeup = KnobMap(controls, (0.0,))
+        self.share = mx.zeros((GAIN_COMPUTERS,))  # of the whole reduction, as logits
+        self.auto_makeup = mx.zeros((1,))  # share of the reduction at full scale that is given back
+
+    def prime(self, panel: Panel) -> None:
+        """Starts from what the panel says: times in seconds by name, threshold, knee and gain in decibels, ratio as n:1."""
+        for column, control in enumerate(panel.controls):
+            half, middle = _travel(control)
+            if control.unit in TIME_UNITS and control.taper == "log":
+                middle += math.log(TIME_UNITS[control.unit])
+                for name in ("attack", "release"):
+                    if name in control.name:
+                        _follow(getattr(self, name), column, half, [middle + math.log(s) for s in 2 * SPREAD])
+                        _follow(getattr(self, f"reduction_{name}"), column, half, [middle] * GAIN_COMPUTERS)
+            elif control.unit.startswith("dB"):
+                half, middle = half * NEPERS_A_DB, middle * NEPERS_A_DB
+                if "threshold" in control.name:
+                    _place(self.threshold, column, half, middle)
+                elif "knee" in control.name:
+                    _place(self.knee, column, 0.3 * half, max(0.3 * middle, 0.05))
+                elif any(word in control.name for word in ("gain", "makeup", "output")):
+                    _place(self.makeup, column, half, middle)
+            elif control.unit == ":1" and control.taper == "log":
+                _place(self.ratio, column, half, middle)
+
+    def initial_state(self, batch: int) -> dict[str, mx.array]:
+        """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after silence."""
+        return {
+            "averages": mx.zeros((batch, 2, 2)),
+            "detectors": mx.zeros((batch, DETECTORS)),
+            "reductions": mx.zeros((batch, GAIN_COMPUTERS)),
+        }
+
+    def __call__(
+        self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]
+    ) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
+        """key: (batch, frames * hop), knobs: (batch, controls) to log gain (batch, frames), features (batch, frames, features), state."""
+        levels, listened = self._detect(key, knobs, state)
+        threshold, slope, knee = self.curve(knobs)
+        heard = mx.log(levels @ self.mixes(knobs) + FLOOR)
+        wanted = slope * knee * functional.softplus((heard - threshold) / knee)
+        frames = self._rate / self._hop
+        rates = (_rate(self.reduction_attack(knobs), frames), _rate(self.reduction_release(knobs), frames))
+        reduction, last = ballistics_scan(wanted, *rates, state["reductions"])
+        share = mx.softmax(self.share)
+        gain = self.offset(knobs) - reduction @ share
+        features = mx.concatenate([mx.log(levels + FLOOR) * SCALE + 2.0, wanted, reduction], axis=-1)
+        return gain, features, {**listened, "reductions": last}
+
+    def curve(self, knobs: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        """Threshold, slope (1 - 1 / ratio) and width of the knee of each gain computer, (batch, 1, GAIN_COMPUTERS) each."""
+        slope = 1 - mx.exp(-_positive(self.ratio(knobs)))
+        knee = _positive(self.knee(knobs)) + NARROWEST_KNEE
+        return self.threshold(knobs)[:, None], slope[:, None], knee[:, None]
+
+    def mixes(self, knobs: mx.array) -> mx.array:
+        """What each gain computer hears of each detector: (batch, DETECTORS, GAIN_COMPUTERS), sums of 1."""
+        mix = _positive(self.mix(knobs)).reshape(-1, DETECTORS, GAIN_COMPUTERS)
+        return mix / mix.sum(axis=1, keepdims=True)
+
+    def offset(self, knobs: mx.array) -> mx.array:
+        """The log gain without any reduction, (batch, 1)."""
+        threshold, slope, knee = self.curve(knobs)
+        at_full_scale = slope * knee * functional.softplus(-threshold / knee)
+        return self.makeup(knobs) + self.auto_makeup * (at_full_scale[:, 0] @ mx.softmax(self.share))[:, None]
+
+    def _detect(self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
+        """The detectors' amplitudes at the end of each frame, (batch, frames, DETECTORS)."""
+        average = _rate(self.average(knobs), self._rate)
+        square = mx.square(key)[..., None]
+        once, last_once = ballistics_scan(mx.broadcast_to(square, (*key.shape, 2)), average, average, state["averages"][:, 0])
+        twice, last_twice = ballistics_scan(once, average, average, state["averages"][:, 1])
+        powers = mx.concatenate([square, square, twice], axis=-1) + FLOOR**2
+        heard = mx.concatenate([mx.sqrt(powers), powers], axis=-1)
+        rates = (_rate(self.attack(knobs), self._rate), _rate(self.release(knobs), self._rate))
+        charged, last = ballistics_scan(heard, *rates, state["detectors"])
+        ends = charged[:, self._hop - 1 :: self._hop]
+        amplitudes, powers = mx.split(ends, 2, axis=-1)
+        levels = mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1)
+        return levels, {"averages": mx.stack([last_once, last_twice], axis=1), "detectors": last}
+
+
+def _rate(log_seconds: mx.array, per_second: float) -> mx.array:
+    """How far a one-pole filter of that time constant goes in a step."""
+    return -mx.expm1(-mx.exp(-log_seconds) * (1 / per_second))
+
+
+def _positive(x: mx.array) -> mx.array:
+    return functional.softplus(x * SHARPNESS) * (1 / SHARPNESS)
+
+
+def _log_seconds(milliseconds: Sequence[float]) -> tuple[float, ...]:
+    return tuple(math.log(time / 1000) for time in milliseconds)
+
+
+def _travel(control: Control) -> tuple[float, float]:
+    """Half the travel and the middle of a knob, in the logarithm of its value where its taper is one."""
+    low, high = (math.log(v) if control.taper == "log" else v for v in (control.low, control.high))
+    return 0.5 * (high - low), 0.5 * (high + low)
+
+
+def _place(target: KnobMap, column: int, half: float, middle: float) -> None:
+    """A knob that says what all of the parameters are."""
+    target.start = mx.full(target.start.shape, middle)
+    target.weight[column] = half
+
+
+def _follow(target: KnobMap, column: int, half: float, starts: Sequence[float]) -> None:
+    """A knob that says what those parameters are that follow the knobs."""
+    follows = mx.array(target._follows)
+    target.start = mx.where(follows > 0, mx.array(tuple(starts)), target.start)
+    target.weight[column] = half
