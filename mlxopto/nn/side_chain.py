@@ -113,33 +113,28 @@ class SideChain(nn.Module):
     ) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
         """key: (batch, frames * hop), knobs: (batch, controls) to log gain (batch, frames), features (batch, frames, features), state."""
         levels, listened = self._detect(key, knobs, state)
-        threshold, slope, knee = self.curve(knobs)
-        heard = mx.log(levels @ self.mixes(knobs) + FLOOR)
-        wanted = slope * knee * functional.softplus((heard - threshold) / knee)
+        curve = self._curve(knobs)
+        heard = mx.log(levels @ self._mixes(knobs) + FLOOR)
+        wanted = _reduction(curve, heard)
         frames = self._rate / self._hop
         rates = (_rate(self.reduction_attack(knobs), frames), _rate(self.reduction_release(knobs), frames))
         reduction, last = ballistics_scan(wanted, *rates, state["reductions"])
         share = mx.softmax(self.share)
-        gain = self.offset(knobs) - reduction @ share
+        makeup = self.makeup(knobs) + self.auto_makeup * (_reduction(curve, mx.zeros_like(curve[0]))[:, 0] @ share)[:, None]
+        gain = makeup - reduction @ share
         features = mx.concatenate([mx.log(levels + FLOOR) * SCALE + 2.0, wanted, reduction], axis=-1)
         return gain, features, {**listened, "reductions": last}
 
-    def curve(self, knobs: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+    def _curve(self, knobs: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         """Threshold, slope (1 - 1 / ratio) and width of the knee of each gain computer, (batch, 1, GAIN_COMPUTERS) each."""
         slope = 1 - mx.exp(-_positive(self.ratio(knobs)))
         knee = _positive(self.knee(knobs)) + NARROWEST_KNEE
         return self.threshold(knobs)[:, None], slope[:, None], knee[:, None]
 
-    def mixes(self, knobs: mx.array) -> mx.array:
+    def _mixes(self, knobs: mx.array) -> mx.array:
         """What each gain computer hears of each detector: (batch, DETECTORS, GAIN_COMPUTERS), sums of 1."""
         mix = _positive(self.mix(knobs)).reshape(-1, DETECTORS, GAIN_COMPUTERS)
         return mix / mix.sum(axis=1, keepdims=True)
-
-    def offset(self, knobs: mx.array) -> mx.array:
-        """The log gain without any reduction, (batch, 1)."""
-        threshold, slope, knee = self.curve(knobs)
-        at_full_scale = slope * knee * functional.softplus(-threshold / knee)
-        return self.makeup(knobs) + self.auto_makeup * (at_full_scale[:, 0] @ mx.softmax(self.share))[:, None]
 
     def _detect(self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
         """The detectors' amplitudes at the end of each frame, (batch, frames, DETECTORS)."""
@@ -155,6 +150,12 @@ class SideChain(nn.Module):
         amplitudes, powers = mx.split(ends, 2, axis=-1)
         levels = mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1)
         return levels, {"averages": mx.stack([last_once, last_twice], axis=1), "detectors": last}
+
+
+def _reduction(curve: tuple[mx.array, mx.array, mx.array], level: mx.array) -> mx.array:
+    """What the gain computers ask for at a level, in nepers: the slope beyond a threshold with a soft knee."""
+    threshold, slope, knee = curve
+    return slope * knee * functional.softplus((level - threshold) / knee)
 
 
 def _rate(log_seconds: mx.array, per_second: float) -> mx.array:
