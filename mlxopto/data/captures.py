@@ -272,7 +272,10 @@ def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
 
 
 def _clipped_run(signal: np.ndarray) -> int:
-    flags = np.abs(signal) >= FULL_SCALE
+    """Samples in a row at full scale, or at the peak of a signal that goes beyond it, as float files may."""
+    magnitudes = np.abs(signal)
+    peak = float(magnitudes.max(initial=0.0))
+    flags = magnitudes >= (FULL_SCALE if peak <= 1 else peak * (1 - 1e-6))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 

@@ -108,6 +108,18 @@ def test_silence_clipping_lag_and_polarity_are_all_reported_at_once(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("ceiling", "clipped"), [(np.inf, False), (1.5, True)])
+def test_a_float_file_may_exceed_full_scale_but_not_stay_at_its_peak(tmp_path, ceiling, clipped):
+    signals = write_folder(tmp_path)
+    tone = 3 * np.sin(2 * np.pi * 20 / RATE * np.arange(len(signals["out1.wav"])))  # as slow as music gets
+    for name in ("in1.wav", "out1.wav"):
+        soundfile.write(tmp_path / name, np.clip(tone, -ceiling, ceiling), RATE, "FLOAT")
+    if clipped:
+        refused(tmp_path, "out1.wav is clipped")
+    else:
+        CaptureSource(tmp_path, 0)
+
+
 def test_stereo_captures_are_refused(tmp_path):
     signals = write_folder(tmp_path)
     soundfile.write(tmp_path / "in0.wav", np.stack([signals["in0.wav"]] * 2, axis=1), RATE, "FLOAT")
