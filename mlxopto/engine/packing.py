@@ -14,7 +14,7 @@ from mlxopto.engine.side_chain import MODULATION
 from mlxopto.models.opto import Block, Opto
 from mlxopto.nn import Dense
 from mlxopto.nn.colour import Colour
-from mlxopto.nn.side_chain import DETECTORS, KnobMap, SideChain
+from mlxopto.nn.side_chain import DETECTORS, REACH, KnobMap, SideChain
 from mlxopto.vector import LANES
 
 AT_ONCE = -30.0  # the logarithm of seconds that are no time at all
@@ -118,10 +118,10 @@ def _knobs(model: Opto, lanes: int, hidden: int) -> list[np.ndarray]:
 def _side_chain(side: SideChain, frames: Frames) -> list[np.ndarray]:
     """The constants that `engine.side_chain` names, in that order."""
     half = DETECTORS // 2
-    share = np.exp(_array(side.share))
-    alone = [_array(side.auto_makeup), [1 / (frames.hop * frames.per_second)], [1 / frames.per_second]]
-    rows = [[1.0] * half, [0.0] * half + [1.0] * half, share / share.sum(), *alone]
-    return [_padded(row, LANES) for row in rows]
+    auto_makeup = REACH * _array(side.auto_makeup)
+    seconds = np.array([1 / (frames.hop * frames.per_second), 1 / frames.per_second])
+    kinds = np.repeat(np.eye(2), half, axis=1)
+    return [_padded(row, LANES) for row in (*kinds, _array(side.shares()), auto_makeup, *seconds[:, None])]
 
 
 def _side_chain_rows(side: SideChain, conditions: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -132,22 +132,23 @@ def _side_chain_rows(side: SideChain, conditions: int) -> list[tuple[np.ndarray,
         return _padded_rows(weight.T, LANES, conditions), bias
 
     def mapped(knob_map: KnobMap, rest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        return rows(_array(knob_map.matrix()), _array(knob_map.start), rest)
+        weight, start = map(_array, knob_map.affine())
+        return rows(weight, start, rest)
 
     fast, slow = DETECTORS // 4, DETECTORS // 4 + 1  # detectors of root mean squares; the others do not average
     average = np.full(DETECTORS, AT_ONCE)
-    weight = np.zeros((side.average.weight.shape[0], DETECTORS))
+    averages, starts = map(_array, side.average.affine())
+    weight = np.zeros((len(averages), DETECTORS))
     for half in (0, DETECTORS // 2):
         for lane, column in ((fast, 0), (slow, 1)):
-            average[half + lane] = _array(side.average.start)[column]
-            weight[:, half + lane] = _array(side.average.matrix())[:, column]
-    mixes = zip(
-        np.split(_array(side.mix.matrix()), DETECTORS, axis=1), np.split(_array(side.mix.start), DETECTORS), strict=True
-    )
+            average[half + lane] = starts[column]
+            weight[:, half + lane] = averages[:, column]
+    mixes = zip(*(np.split(_array(part), DETECTORS, axis=-1) for part in side.mix.affine()), strict=True)
     return [
         rows(weight, average), mapped(side.attack), mapped(side.release), mapped(side.threshold),
-        mapped(side.ratio, rest=NO_RATIO), mapped(side.knee), mapped(side.reduction_attack), mapped(side.reduction_release),
-        mapped(side.makeup), rows(np.zeros((len(weight), 0)), np.zeros(0)), *(rows(weights, start) for weights, start in mixes),
+        mapped(side.ratio, rest=NO_RATIO), mapped(side.knee), mapped(side.range), mapped(side.reduction_attack),
+        mapped(side.reduction_release), mapped(side.rise), mapped(side.fall), mapped(side.makeup),
+        rows(np.zeros((len(weight), 0)), np.zeros(0)), *(rows(*mix) for mix in mixes),
     ]  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from mlxopto.vector import LANES, fma, keep_between, load, load_one, maximum, mi
 AMPLITUDES, POWERS, SHARES, AUTO_MAKEUP, SAMPLE_S, FRAME_S = (row * LANES for row in range(6))
 CONSTANTS = 6 * LANES
 # rows of what the knobs set; the offset in its first lane, the mixes a row a detector
-AVERAGE, ATTACK, RELEASE, THRESHOLD, SLOPE, KNEE, REDUCTION_ATTACK, REDUCTION_RELEASE, OFFSET, SIGN, MIXES = (
-    row * LANES for row in range(11)
-)  # SIGN: where attack is quicker than release 1, else -1
+(
+    AVERAGE, ATTACK, RELEASE, THRESHOLD, SLOPE, KNEE, RANGE, REDUCTION_ATTACK, REDUCTION_RELEASE, RISE, FALL, OFFSET, SIGN, MIXES,
+) = (row * LANES for row in range(14))  # fmt: skip  # SIGN: where attack is quicker than release 1, else -1
 MODULATION = MIXES + DETECTORS * LANES
 # rows of the state, then of the scratch: amplitudes at a frame's end, and the log gain of each frame
 ONCE, TWICE, CHARGED, REDUCTION, AMPLITUDE, GAIN_ROW = (row * LANES for row in range(6))
@@ -47,6 +47,9 @@ def modulate(weights, constants, state, row):
         store(state, row + part, _rate(load(state, row + part), sample_s))
     for part in (REDUCTION_ATTACK, REDUCTION_RELEASE):
         store(state, row + part, _rate(load(state, row + part), frame_s))
+    for part in (RISE, FALL):
+        store(state, row + part, exp(load(state, row + part)) * frame_s)
+    store(state, row + RANGE, exp(load(state, row + RANGE)))
     difference = load(state, row + ATTACK) - load(state, row + RELEASE)
     store(state, row + SIGN, minimum(maximum(difference * _HUGE + _ONE, splat(_ZERO) - _ONE), _ONE))
     slope = splat(_ZERO) - expm1(splat(_ZERO) - _positive(load(state, row + SLOPE)))
@@ -67,8 +70,9 @@ def modulate(weights, constants, state, row):
 @inner
 def _curve(state, row, level):
     """The reductions that the gain computers ask for at a level, in nepers."""
-    knee = load(state, row + KNEE)
-    return load(state, row + SLOPE) * knee * softplus((level - load(state, row + THRESHOLD)) / knee)
+    knee, most = load(state, row + KNEE), load(state, row + RANGE)
+    bent = load(state, row + SLOPE) * knee * softplus((level - load(state, row + THRESHOLD)) / knee)
+    return most * (splat(_ZERO) - expm1((splat(_ZERO) - bent) / most))
 
 
 @inner
@@ -119,7 +123,8 @@ def _compute(weights, constants, state, side, row, features, first, f):
     before = load(state, side + REDUCTION)
     distance = wanted - before
     up, down = load(state, row + REDUCTION_ATTACK), load(state, row + REDUCTION_RELEASE)
-    reduction = fma(up, maximum(distance, _ZERO), fma(down, minimum(distance, _ZERO), before))
+    step = fma(up, maximum(distance, _ZERO), down * minimum(distance, _ZERO))
+    reduction = before + minimum(maximum(step, splat(_ZERO) - load(state, row + FALL)), load(state, row + RISE))
     reduction = keep_between(reduction, _FAINTEST, _LOUDEST)
     store(state, side + REDUCTION, reduction)
     state[side + GAIN_ROW + f] = state[row + OFFSET] - sum_lanes(reduction * load(weights, constants + SHARES))

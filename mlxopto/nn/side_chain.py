@@ -28,9 +28,13 @@ REDUCTION_ATTACKS_MS = (0.1, 0.1, 2.0, 10.0)  # of the gain computers' reduction
 REDUCTION_RELEASES_MS = (0.1, 10.0, 40.0, 150.0)
 REDUCTION_FOLLOWS = (0.0, 0.0, 1.0, 1.0)
 GAIN_COMPUTERS = len(REDUCTION_FOLLOWS)
+RISES = (1000.0, 100.0, 1000.0, 1000.0)  # slew limits of the reductions, in nepers a second
+FALLS = (1000.0, 10.0, 1000.0, 1000.0)
+RANGE = 20.0  # nepers at most of a reduction
 THRESHOLD, LOG_RATIO, KNEE = -2.3, 1.0, 0.3  # where they start without a word on the panel, in nepers
 SHARPNESS = 10.0  # of the bend by which ratio, knee and mix stay positive
 NARROWEST_KNEE = 0.01
+REACH = 5.0  # parameters are kept in units of this, because Adam moves all alike and these have further to go than a network's
 
 
 class KnobMap(nn.Module):
@@ -39,25 +43,38 @@ class KnobMap(nn.Module):
     def __init__(self, controls: int, start: Sequence[float], follows: Sequence[float] | None = None):
         """`follows`: how far each parameter goes along with the common row; without it each has weights of its own."""
         super().__init__()
-        self.start = mx.array(tuple(start), dtype=mx.float32)
+        self.start = mx.array(tuple(start), dtype=mx.float32) * (1 / REACH)
         self.weight = mx.zeros((controls, 1 if follows else len(start)))
         self._follows = tuple(follows or ())
 
     def __call__(self, knobs: mx.array) -> mx.array:
         """knobs: (batch, controls) to (batch, parameters)."""
         moved = knobs @ self.weight
-        return self.start + (moved * mx.array(self._follows) if self._follows else moved)
+        return REACH * (self.start + (moved * mx.array(self._follows) if self._follows else moved))
 
-    def matrix(self) -> mx.array:
-        """The weights as (controls, parameters), whatever is shared."""
-        return self.weight * mx.array(self._follows) if self._follows else self.weight
+    def affine(self) -> tuple[mx.array, mx.array]:
+        """What it does to the knobs, whatever is shared: weights (controls, parameters) and offsets (parameters,)."""
+        weight = self.weight * mx.array(self._follows) if self._follows else self.weight
+        return REACH * weight, REACH * self.start
+
+    def say(self, column: int, half: float, middle: float) -> None:
+        """A knob that says what all of the parameters are, over half its travel about the middle."""
+        self.start = mx.full(self.start.shape, middle / REACH)
+        self.weight[column] = half / REACH
+
+    def lead(self, column: int, half: float, middles: Sequence[float]) -> None:
+        """A knob that says what those parameters are that follow the knobs."""
+        follows = mx.array(self._follows) > 0
+        self.start = mx.where(follows, mx.array(tuple(middles)) * (1 / REACH), self.start)
+        self.weight[column] = half / REACH
 
 
 class SideChain(nn.Module):
-    """Detectors, then gain computers, each with a threshold, a ratio and a soft knee, then attack and release of the reduction.
+    """Detectors, then gain computers, each with a threshold, a ratio, a soft knee and a range, then ballistics of the reduction:
+    attack, release and slew limits.
 
     A detector is the magnitude or a root mean square of the key, charged and discharged at two rates; half of them work on the squares.
-    A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers.
+    A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers, limits as logarithms.
     """
 
     features = DETECTORS + 2 * GAIN_COMPUTERS
@@ -75,9 +92,12 @@ class SideChain(nn.Module):
         self.knee = KnobMap(controls, (KNEE,) * GAIN_COMPUTERS, (1.0,) * GAIN_COMPUTERS)
         self.reduction_attack = KnobMap(controls, _log_seconds(REDUCTION_ATTACKS_MS), REDUCTION_FOLLOWS)
         self.reduction_release = KnobMap(controls, _log_seconds(REDUCTION_RELEASES_MS), REDUCTION_FOLLOWS)
+        self.range = KnobMap(controls, (math.log(RANGE),) * GAIN_COMPUTERS)
+        self.rise = KnobMap(controls, [math.log(rise) for rise in RISES])
+        self.fall = KnobMap(controls, [math.log(fall) for fall in FALLS])
         self.makeup = KnobMap(controls, (0.0,))
-        self.share = mx.zeros((GAIN_COMPUTERS,))  # of the whole reduction, as logits
-        self.auto_makeup = mx.zeros((1,))  # share of the reduction at full scale that is given back
+        self.share = mx.zeros((GAIN_COMPUTERS,))  # of the whole reduction, as logits in units of REACH
+        self.auto_makeup = mx.zeros((1,))  # share of the reduction at full scale that is given back, in units of REACH
 
     def prime(self, panel: Panel) -> None:
         """Starts from what the panel says: times in seconds by name, threshold, knee and gain in decibels, ratio as n:1."""
@@ -87,18 +107,18 @@ class SideChain(nn.Module):
                 middle += math.log(TIME_UNITS[control.unit])
                 for name in ("attack", "release"):
                     if name in control.name:
-                        _follow(getattr(self, name), column, half, [middle + math.log(s) for s in 2 * SPREAD])
-                        _follow(getattr(self, f"reduction_{name}"), column, half, [middle] * GAIN_COMPUTERS)
+                        getattr(self, name).lead(column, half, [middle + math.log(s) for s in 2 * SPREAD])
+                        getattr(self, f"reduction_{name}").lead(column, half, [middle] * GAIN_COMPUTERS)
             elif control.unit.startswith("dB"):
                 half, middle = half * NEPERS_A_DB, middle * NEPERS_A_DB
                 if "threshold" in control.name:
-                    _place(self.threshold, column, half, middle)
+                    self.threshold.say(column, half, middle)
                 elif "knee" in control.name:
-                    _place(self.knee, column, 0.3 * half, max(0.3 * middle, 0.05))
+                    self.knee.say(column, 0.3 * half, max(0.3 * middle, 0.05))
                 elif any(word in control.name for word in ("gain", "makeup", "output")):
-                    _place(self.makeup, column, half, middle)
+                    self.makeup.say(column, half, middle)
             elif control.unit == ":1" and control.taper == "log":
-                _place(self.ratio, column, half, middle)
+                self.ratio.say(column, half, middle)
 
     def initial_state(self, batch: int) -> dict[str, mx.array]:
         """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after silence."""
@@ -118,18 +138,23 @@ class SideChain(nn.Module):
         wanted = _reduction(curve, heard)
         frames = self._rate / self._hop
         rates = (_rate(self.reduction_attack(knobs), frames), _rate(self.reduction_release(knobs), frames))
-        reduction, last = ballistics_scan(wanted, *rates, state["reductions"])
-        share = mx.softmax(self.share)
-        makeup = self.makeup(knobs) + self.auto_makeup * (_reduction(curve, mx.zeros_like(curve[0]))[:, 0] @ share)[:, None]
-        gain = makeup - reduction @ share
+        rise, fall = (mx.exp(limit(knobs)) * (1 / frames) for limit in (self.rise, self.fall))
+        reduction, last = ballistics_scan(wanted, *rates, rise, fall, state["reductions"])
+        shares = self.shares()
+        at_full_scale = _reduction(curve, mx.zeros_like(curve[0]))[:, 0] @ shares
+        gain = self.makeup(knobs) + REACH * self.auto_makeup * at_full_scale[:, None] - reduction @ shares
         features = mx.concatenate([mx.log(levels + FLOOR) * SCALE + 2.0, wanted, reduction], axis=-1)
         return gain, features, {**listened, "reductions": last}
 
-    def _curve(self, knobs: mx.array) -> tuple[mx.array, mx.array, mx.array]:
-        """Threshold, slope (1 - 1 / ratio) and width of the knee of each gain computer, (batch, 1, GAIN_COMPUTERS) each."""
+    def shares(self) -> mx.array:
+        """Of each gain computer in the whole reduction, (GAIN_COMPUTERS,), sum 1."""
+        return mx.softmax(REACH * self.share)
+
+    def _curve(self, knobs: mx.array) -> tuple[mx.array, ...]:
+        """Threshold, slope (1 - 1 / ratio), width of the knee and range of each gain computer, (batch, 1, GAIN_COMPUTERS) each."""
         slope = 1 - mx.exp(-_positive(self.ratio(knobs)))
         knee = _positive(self.knee(knobs)) + NARROWEST_KNEE
-        return self.threshold(knobs)[:, None], slope[:, None], knee[:, None]
+        return tuple(part[:, None] for part in (self.threshold(knobs), slope, knee, mx.exp(self.range(knobs))))
 
     def _mixes(self, knobs: mx.array) -> mx.array:
         """What each gain computer hears of each detector: (batch, DETECTORS, GAIN_COMPUTERS), sums of 1."""
@@ -140,22 +165,24 @@ class SideChain(nn.Module):
         """The detectors' amplitudes at the end of each frame, (batch, frames, DETECTORS)."""
         average = _rate(self.average(knobs), self._rate)
         square = mx.square(key)[..., None]
-        once, last_once = ballistics_scan(mx.broadcast_to(square, (*key.shape, 2)), average, average, state["averages"][:, 0])
-        twice, last_twice = ballistics_scan(once, average, average, state["averages"][:, 1])
+        once, last_once = ballistics_scan(
+            mx.broadcast_to(square, (*key.shape, 2)), average, average, state=state["averages"][:, 0]
+        )
+        twice, last_twice = ballistics_scan(once, average, average, state=state["averages"][:, 1])
         powers = mx.concatenate([square, square, twice], axis=-1) + FLOOR**2
         heard = mx.concatenate([mx.sqrt(powers), powers], axis=-1)
         rates = (_rate(self.attack(knobs), self._rate), _rate(self.release(knobs), self._rate))
-        charged, last = ballistics_scan(heard, *rates, state["detectors"])
+        charged, last = ballistics_scan(heard, *rates, state=state["detectors"])
         ends = charged[:, self._hop - 1 :: self._hop]
         amplitudes, powers = mx.split(ends, 2, axis=-1)
         levels = mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1)
         return levels, {"averages": mx.stack([last_once, last_twice], axis=1), "detectors": last}
 
 
-def _reduction(curve: tuple[mx.array, mx.array, mx.array], level: mx.array) -> mx.array:
-    """What the gain computers ask for at a level, in nepers: the slope beyond a threshold with a soft knee."""
-    threshold, slope, knee = curve
-    return slope * knee * functional.softplus((level - threshold) / knee)
+def _reduction(curve: tuple[mx.array, ...], level: mx.array) -> mx.array:
+    """What the gain computers ask for at a level, in nepers: the slope beyond a threshold with a soft knee, which the range bends."""
+    threshold, slope, knee, most = curve
+    return -most * mx.expm1(-slope * knee * functional.softplus((level - threshold) / knee) / most)
 
 
 def _rate(log_seconds: mx.array, per_second: float) -> mx.array:
@@ -175,16 +202,3 @@ def _travel(control: Control) -> tuple[float, float]:
     """Half the travel and the middle of a knob, in the logarithm of its value where its taper is one."""
     low, high = (math.log(v) if control.taper == "log" else v for v in (control.low, control.high))
     return 0.5 * (high - low), 0.5 * (high + low)
-
-
-def _place(target: KnobMap, column: int, half: float, middle: float) -> None:
-    """A knob that says what all of the parameters are."""
-    target.start = mx.full(target.start.shape, middle)
-    target.weight[column] = half
-
-
-def _follow(target: KnobMap, column: int, half: float, starts: Sequence[float]) -> None:
-    """A knob that says what those parameters are that follow the knobs."""
-    follows = mx.array(target._follows)
-    target.start = mx.where(follows > 0, mx.array(tuple(starts)), target.start)
-    target.weight[column] = half

@@ -15,6 +15,7 @@ Inputs in float16 and bfloat16 give outputs of their type; weights and states ar
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from functools import cache
@@ -183,16 +184,23 @@ def diagonal_scan(
 
 
 def ballistics_scan(
-    u: mx.array, attack: mx.array, release: mx.array, state: mx.array | None = None
+    u: mx.array,
+    attack: mx.array,
+    release: mx.array,
+    rise: mx.array | None = None,
+    fall: mx.array | None = None,
+    state: mx.array | None = None,
 ) -> tuple[mx.array, mx.array]:
     """Attack and release, what a detector's capacitor does: a one-pole filter that rises at one rate and falls at another,
 
         e[t] = e[t-1] + (attack if u[t] > e[t-1] else release) (u[t] - e[t-1])
 
-    (Giannoulis, Massberg and Reiss 2012, the branching smooth detector.) Its gradient passes through the branch that was taken.
+    (Giannoulis, Massberg and Reiss 2012, the branching smooth detector), and by at most `rise` up and `fall` down in a step, as a
+    slew limit has it. Its gradient passes through the branch that was taken.
 
     Args:
-        u: (batch, time, K). attack, release: (batch, K), rates a step, each in (0, 1]. state: (batch, K), zeros when not given.
+        u: (batch, time, K). attack, release: (batch, K), rates a step, each in (0, 1]. rise, fall: (batch, K), positive, without
+            limit when not given. state: (batch, K), zeros when not given.
     Returns:
         e (batch, time, K) and the state after the last step.
     Raises:
@@ -201,8 +209,10 @@ def ballistics_scan(
     batch, _, lanes = u.shape
     if state is None:
         state = mx.zeros((batch, lanes), dtype=_state_type(u))
-    _check(attack=(attack, (batch, lanes)), release=(release, (batch, lanes)), state=(state, (batch, lanes)))
-    return _in_float32("ballistics_scan", lanes, u, attack, release, state)
+    rise, fall = (mx.full((batch, lanes), math.inf, state.dtype) if limit is None else limit for limit in (rise, fall))
+    given = {"attack": attack, "release": release, "rise": rise, "fall": fall, "state": state}
+    _check(**{name: (array, (batch, lanes)) for name, array in given.items()})
+    return _in_float32("ballistics_scan", lanes, u, attack, release, rise, fall, state)
 
 
 def _in_float32(name: str, width: int, *arrays: mx.array) -> tuple[mx.array, Any]:

@@ -68,12 +68,14 @@ def diagonal_scan(u: mx.array, decay: mx.array, turns: mx.array, c: mx.array, st
     return (mx.stack(outputs, axis=1) if outputs else u), mx.stack([re, im], axis=-1)
 
 
-def ballistics_scan(u: mx.array, attack: mx.array, release: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-    """See `mlxopto.scan.ballistics_scan`; the state is required here."""
+def ballistics_scan(
+    u: mx.array, attack: mx.array, release: mx.array, rise: mx.array, fall: mx.array, state: mx.array
+) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.ballistics_scan`; all arguments are required here."""
     outputs = []
     for t in range(u.shape[1]):
         distance = u[:, t] - state
-        state = state + mx.where(distance > 0, attack, release) * distance
+        state = state + mx.where(distance > 0, mx.minimum(attack * distance, rise), mx.maximum(release * distance, -fall))
         outputs.append(state)
     return (mx.stack(outputs, axis=1) if outputs else u), state
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
-from mlx.utils import tree_map
 
 from mlxopto import weights
 from mlxopto.data.takes import Source
@@ -25,15 +24,16 @@ PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a r
 
 
 class Trainer:
-    """Truncated back-propagation through time with carried state, AdamW, warm-up and cosine schedule; keeps the best weights."""
+    """Truncated back-propagation through time with carried state, AdamW, warm-up and cosine schedule.
+
+    The last weights count: the schedule has come to rest by then, and a validation on a few settings would be a poor judge of others.
+    """
 
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
         self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
         self._highest_rate = self.model.learning_rate if config.learning_rate is None else config.learning_rate
         self.step = 0
-        self.best_score = math.inf
-        self.best = self.model.parameters()
         # eps: a parameter that changes nothing yet must not be moved by rounding
         self._optimizer = optim.AdamW(self._highest_rate, betas=[0.9, 0.99], eps=1e-6, weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
@@ -65,18 +65,11 @@ class Trainer:
             raise DivergedError(f"training diverged before step {self.step}: the gradient is not finite; try another --seed")
 
     def validate(self) -> Scores:
-        """Scores on the validation takes; the best weights so far are remembered."""
-        scores = self._errors(self.source.validation).scores()
-        total = math.sqrt(scores.esr_mean) + scores.gain_error_db_mean / 8.686  # as the loss weighs them
-        if total < self.best_score:
-            self.best_score = total
-            self.best = tree_map(lambda array: array + 0, self.model.parameters())
-            mx.eval(self.best)
-        return scores
+        """Scores on the validation takes."""
+        return self._errors(self.source.validation).scores()
 
     def test(self) -> dict[str, Errors]:
-        """Errors of the best weights on the test splits that the source has."""
-        self.model.update(self.best)
+        """Errors on the test splits that the source has."""
         return {split: self._errors(takes) for split, takes in self.source.test.items() if takes}
 
     def arrays(self) -> dict[str, Any]:
@@ -86,7 +79,6 @@ class Trainer:
             states = []
         return {
             "model": self.model.parameters(),
-            "best": self.best,
             "optimizer": self._optimizer.state,
             "states": self._ranks.gathered(states),
             "slots": self._ranks.gathered(mx.array(self._stream.position())),
@@ -97,7 +89,6 @@ class Trainer:
         return {
             "step": self.step,
             "ranks": self._ranks.size,
-            "best_score": None if math.isinf(self.best_score) else self.best_score,
             "not_finite": self._step.not_finite,
         }
 
@@ -112,11 +103,9 @@ class Trainer:
         if progress["ranks"] != self._ranks.size:
             raise RequestError(f"the run was begun by {progress['ranks']} ranks, so {self._ranks.size} cannot go on with it")
         self.model.update(arrays["model"])
-        self.best = arrays["best"]
         self._optimizer.state = arrays["optimizer"]
         self._optimizer.init(self.model.trainable_parameters())  # puts back what has no arrays and is in no checkpoint
         self.step = progress["step"]
-        self.best_score = math.inf if progress["best_score"] is None else progress["best_score"]
         self._stream.restore(self._ranks.share(arrays["slots"]).tolist())
         self._step.restore(self._ranks.share(arrays.get("states", [])), progress["not_finite"])
         mx.eval(self.model.parameters(), self._optimizer.state)

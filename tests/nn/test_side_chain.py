@@ -9,7 +9,7 @@ import pytest
 from mlxopto.controls import Control, Panel
 from mlxopto.nn import SideChain
 from mlxopto.nn.front_end import FLOOR
-from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NEPERS_A_DB
+from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NEPERS_A_DB, REACH
 
 RATE, HOP = 48000, 16
 PANEL = Panel(
@@ -25,17 +25,17 @@ def randomised(seed: int = 0) -> SideChain:
     side = SideChain(len(PANEL.controls), RATE, HOP)
     side.prime(PANEL)
     for part in side.children().values():
-        part.update({name: array + 0.1 * mx.random.normal(array.shape) for name, array in part.parameters().items()})
-    side.share, side.auto_makeup = mx.random.normal((GAIN_COMPUTERS,)), mx.array([0.3])
+        part.update({name: array + 0.03 * mx.random.normal(array.shape) for name, array in part.parameters().items()})
+    side.share, side.auto_makeup = 0.2 * mx.random.normal((GAIN_COMPUTERS,)), mx.array([0.1])
     mx.eval(side.parameters())
     return side
 
 
-def follow(u: np.ndarray, attack: float, release: float) -> np.ndarray:
+def follow(u: np.ndarray, attack: float, release: float, rise: float = math.inf, fall: float = math.inf) -> np.ndarray:
     """Attack and release from rest, one signal."""
     out, now = np.empty(len(u)), 0.0
     for t, value in enumerate(u):
-        now += (attack if value > now else release) * (value - now)
+        now += min(attack * (value - now), rise) if value > now else max(release * (value - now), -fall)
         out[t] = now
     return out
 
@@ -44,8 +44,8 @@ def textbook(side: SideChain, x: np.ndarray, knobs: np.ndarray) -> np.ndarray:
     """The log gain of every frame, in float64."""
 
     def at(part: str) -> np.ndarray:
-        knob_map = getattr(side, part)
-        return np.array(knob_map.start, np.float64) + knobs @ np.array(knob_map.matrix(), np.float64)
+        weight, offset = (np.array(array, np.float64) for array in getattr(side, part).affine())
+        return offset + knobs @ weight
 
     def rate(log_seconds: float, per_second: float) -> float:
         return 1 - math.exp(-1 / (math.exp(log_seconds) * per_second))
@@ -65,16 +65,18 @@ def textbook(side: SideChain, x: np.ndarray, knobs: np.ndarray) -> np.ndarray:
     mix = positive(at("mix")).reshape(DETECTORS, GAIN_COMPUTERS)
     level = np.log(levels @ (mix / mix.sum(0)) + FLOOR)
     slope, knee, threshold = 1 - np.exp(-positive(at("ratio"))), positive(at("knee")) + 0.01, at("threshold")
-    wanted = slope * knee * np.logaddexp(0, (level - threshold) / knee)
-    attacks, releases = at("reduction_attack"), at("reduction_release")
-    reductions = np.stack(
-        [follow(w, rate(a, RATE / HOP), rate(r, RATE / HOP)) for w, a, r in zip(wanted.T, attacks, releases, strict=True)],
-        axis=1,
-    )
-    share = np.exp(np.array(side.share, np.float64))
+    most = np.exp(at("range"))
+
+    def curve(level: np.ndarray | float) -> np.ndarray:
+        return most * (1 - np.exp(-slope * knee * np.logaddexp(0, (level - threshold) / knee) / most))
+
+    frames = RATE / HOP
+    rates = [[rate(tau, frames) for tau in at(f"reduction_{part}")] for part in ("attack", "release")]
+    limits = np.exp(at("rise")) / frames, np.exp(at("fall")) / frames
+    reductions = np.stack([follow(*lane) for lane in zip(curve(level).T, *rates, *limits, strict=True)], axis=1)
+    share = np.exp(REACH * np.array(side.share, np.float64))
     share /= share.sum()
-    at_full_scale = (slope * knee * np.logaddexp(0, -threshold / knee)) @ share
-    return at("makeup")[0] + float(side.auto_makeup[0]) * at_full_scale - reductions @ share
+    return at("makeup")[0] + REACH * float(side.auto_makeup[0]) * (curve(0.0) @ share) - reductions @ share
 
 
 def run(side: SideChain, x: np.ndarray, knobs: np.ndarray) -> np.ndarray:

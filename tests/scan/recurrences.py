@@ -42,7 +42,8 @@ def arguments(name: str, batch: int, time: int, width: int, states: int, seed: i
         return [normal((batch, time, 4 * width)), weight, normal((batch, width)), normal((batch, width))]
     if name == "ballistics_scan":
         rates = _sigmoid(normal((2, batch, width)) - 1)
-        return [normal((batch, time, width)), *rates, normal((batch, width))]
+        limits = np.exp(normal((2, batch, width)) - 1)  # met by about one step in three
+        return [normal((batch, time, width)), *rates, *limits, normal((batch, width))]
     return [normal((batch, time)), 1 / (1 + np.exp(-normal(states))), normal(states), normal((batch, states))]
 
 
@@ -82,10 +83,11 @@ def in_numpy(name: str, args: Arrays, discretization: str = "zoh") -> Arrays:
             y.append(h)
         return [np.stack(y, axis=1), h, c]
     if name == "ballistics_scan":
-        u, attack, release, e = args
+        u, attack, release, rise, fall, e = args
         for t in range(u.shape[1]):
             rising = u[:, t] > e
-            e = np.where(rising, (1 - attack) * e + attack * u[:, t], (1 - release) * e + release * u[:, t])
+            wanted = np.where(rising, (1 - attack) * e + attack * u[:, t], (1 - release) * e + release * u[:, t])
+            e = np.clip(wanted, e - fall, e + rise)
             y.append(e)
         return [np.stack(y, axis=1), e]
     x, rate, mix, h = args

@@ -52,7 +52,7 @@ def _example(name: str) -> list[np.ndarray]:
         "gru_scan": [(2, 9, 15), (15, 5), (5,), (2, 5)],
         "lstm_scan": [(2, 9, 20), (20, 5), (2, 5), (2, 5)],
         "one_pole_bank": [(2, 70), (3,), (3,), (2, 3)],
-        "ballistics_scan": [(2, 70, 3), (2, 3), (2, 3), (2, 3)],
+        "ballistics_scan": [(2, 70, 3), (2, 3), (2, 3), (2, 3), (2, 3), (2, 3)],
     }
     args: list[np.ndarray] = [normal(shape).astype(np.float32) for shape in shapes[name]]
     if name == "selective_scan":
@@ -62,7 +62,7 @@ def _example(name: str) -> list[np.ndarray]:
     if name == "one_pole_bank":
         args[1] = 1 / (1 + np.exp(-args[1]))
     if name == "ballistics_scan":
-        args[1], args[2] = (1 / (1 + np.exp(-rate)) for rate in args[1:3])
+        args[1:5] = (1 / (1 + np.exp(-rate)) for rate in args[1:5])
     return args
 
 

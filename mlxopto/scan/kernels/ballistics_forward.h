@@ -1,6 +1,6 @@
-// Attack and release: e[t] = e[t-1] + (u[t] > e[t-1] ? attack : release) (u[t] - e[t-1]).
+// Attack and release: e[t] = e[t-1] + (u[t] > e[t-1] ? attack : release) (u[t] - e[t-1]), a step at most `rise` up and `fall` down.
 //
-// u (batch, time, K), attack (batch, K), release (batch, K), state (batch, K) -> e (batch, time, K)
+// u (batch, time, K), attack, release, rise, fall, state (batch, K) -> e (batch, time, K)
 // One thread a lane, THREADS a group, along x; batch along y. K, AHEAD are constants.
 
 const int lane = int(place.x) * THREADS + int(position.x);
@@ -9,6 +9,8 @@ const int time = u_shape[1];
 if (lane < K) {
     const float up = attack[batch * K + lane];
     const float down = release[batch * K + lane];
+    const float most_up = rise[batch * K + lane];
+    const float most_down = -fall[batch * K + lane];
     const size_t first = size_t(batch) * time;
     float ahead[AHEAD];
     UNROLL
@@ -23,7 +25,8 @@ if (lane < K) {
             if (t < time) {
                 const float distance = ahead[j] - now;
                 ahead[j] = u[(first + smaller(t + AHEAD, time - 1)) * K + lane];
-                now = FMA(distance > 0.0f ? up : down, distance, now);
+                const float step = (distance > 0.0f ? up : down) * distance;
+                now += step > most_up ? most_up : (step < most_down ? most_down : step);
                 e[(first + t) * K + lane] = now;
             }
         }
