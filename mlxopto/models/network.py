@@ -33,6 +33,10 @@ class Network(nn.Module):
     def prime(self, panel: Panel) -> None:
         """Starts fresh weights from what the panel says, where a network can."""
 
+    def penalty(self) -> mx.array:
+        """What the loss charges for the weights themselves."""
+        return mx.zeros(())
+
     def initial_state(self, controls: mx.array, channels: int = 1) -> State:
         """At rest, as after silence: for `channels` audio channels that share the gain of each batch item (batch, knobs)."""
         raise NotImplementedError

@@ -46,6 +46,7 @@ class KnobMap(nn.Module):
         self.start = mx.array(tuple(start), dtype=mx.float32) * (1 / REACH)
         self.weight = mx.zeros((controls, 1 if follows else len(start)))
         self._follows = tuple(follows or ())
+        self._said: dict[int, float] = {}  # weights that the panel gives, by knob
 
     def __call__(self, knobs: mx.array) -> mx.array:
         """knobs: (batch, controls) to (batch, parameters)."""
@@ -60,12 +61,26 @@ class KnobMap(nn.Module):
     def say(self, column: int, half: float, middle: float) -> None:
         """A knob that says what all of the parameters are, over half its travel about the middle."""
         self.start = mx.full(self.start.shape, middle / REACH)
-        self.weight[column] = half / REACH
+        self._give(column, half)
 
     def lead(self, column: int, half: float, middles: Sequence[float]) -> None:
         """A knob that says what those parameters are that follow the knobs."""
         follows = mx.array(self._follows) > 0
         self.start = mx.where(follows, mx.array(tuple(middles)) * (1 / REACH), self.start)
+        self._give(column, half)
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """The knobs whose meaning is here, as the panel says."""
+        return tuple(self._said)
+
+    def departure(self, knobs: Sequence[int]) -> mx.array:
+        """Mean square of how far those knobs' weights are from what the panel says, or from none."""
+        said = mx.array([[self._said.get(column, 0.0)] for column in knobs])
+        return mx.square(REACH * self.weight[mx.array(tuple(knobs))] - said).mean(axis=1).sum()
+
+    def _give(self, column: int, half: float) -> None:
+        self._said[column] = half
         self.weight[column] = half / REACH
 
 
@@ -119,6 +134,12 @@ class SideChain(nn.Module):
                     self.makeup.say(column, half, middle)
             elif control.unit == ":1" and control.taper == "log":
                 self.ratio.say(column, half, middle)
+
+    def departure(self) -> mx.array:
+        """How far the knobs whose meaning the panel says have come to do more, or other, than that; 0 without such knobs."""
+        maps = tuple(self.children().values())
+        knobs = sorted({column for knob_map in maps for column in knob_map.told})
+        return sum((knob_map.departure(knobs) for knob_map in maps), mx.zeros(())) if knobs else mx.zeros(())
 
     def initial_state(self, batch: int) -> dict[str, mx.array]:
         """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after silence."""

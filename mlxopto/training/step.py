@@ -68,7 +68,8 @@ def objective(
         state = start_some(model.initial_state(controls), starts, state)
     estimate, state = model(x, controls, state)
     waveform, gain = waveform_loss(estimate, y, power).mean(), gain_loss(x, estimate, y).mean()
-    return 2 * ((1 - config.gain_share) * waveform + config.gain_share * gain), (waveform, gain, state)
+    loss = 2 * ((1 - config.gain_share) * waveform + config.gain_share * gain)
+    return loss + model.penalty(), (waveform, gain, state)
 
 
 def completed(rest: State, kept: Any) -> State:

@@ -126,3 +126,22 @@ def test_in_pieces_it_is_the_same_as_in_one():
     assert mx.array_equal(mx.concatenate([first, second], axis=1), whole)
     assert mx.array_equal(later, features[:, 13:])
     assert all(mx.array_equal(end[name], last[name]) for name in last)
+
+
+def test_a_knob_that_does_what_the_panel_says_is_no_departure_and_one_that_does_more_is():
+    side = SideChain(len(PANEL.controls), RATE, HOP)
+    assert side.departure().item() == 0  # nothing said yet
+    side.prime(PANEL)
+    assert side.departure().item() == pytest.approx(0, abs=1e-10)
+    side.makeup.weight[2] = 0.3 / REACH  # the attack knob
+    assert side.departure().item() == pytest.approx(0.09, rel=1e-5)
+    side.threshold.weight[0] = side.threshold.weight[0] + 0.1 / REACH  # what it says, and a little more
+    assert side.departure().item() == pytest.approx(0.1, rel=1e-4)
+
+
+def test_knobs_of_which_the_panel_says_nothing_are_free():
+    panel = Panel((Control("threshold", "dB", -40, 0), Control("colour", "", 0, 1)))
+    side = SideChain(2, RATE, HOP)
+    side.prime(panel)
+    side.attack.weight[1] = 1.0
+    assert side.departure().item() == pytest.approx(0, abs=1e-10)
