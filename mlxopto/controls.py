@@ -112,15 +112,21 @@ class Control:
 
     def normalise(self, value: float) -> float:
         """-1 at the low end, 1 at the high end, straight along the taper."""
-        return 2 * (self._along(value) - self._along(self.low)) / (self._along(self.high) - self._along(self.low)) - 1
+        low, high = self.travel
+        return 2 * (self._along(value) - low) / (high - low) - 1
 
     def denormalise(self, position: float) -> float:
         """The value at a position from -1 to 1; the nearest step of a switch."""
-        low, high = self._along(self.low), self._along(self.high)
+        low, high = self.travel
         along = low + (high - low) * (position + 1) / 2
         value = math.exp(along) if self.taper == "log" else along
         value = float(round(value)) if self.taper == "steps" else value
         return min(max(value, self.low), self.high)
+
+    @property
+    def travel(self) -> tuple[float, float]:
+        """The ends of the range as the taper runs: logarithms on a log taper."""
+        return self._along(self.low), self._along(self.high)
 
     def _along(self, value: float) -> float:
         return math.log(value) if self.taper == "log" else value

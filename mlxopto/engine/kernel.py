@@ -380,7 +380,8 @@ def _network(plan, weights, state, v, mod_step, frames):
             total = fma(load(state, v.h + f * lanes + o), load(weights, at + o), total)
         state[v.features + f] = sum_lanes(total)
     head = load(state, v.side_chain + GAIN_ROW) + load(state, v.features) + load(weights, at + lanes)
-    store(state, v.ends + 2, exp(tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)))
+    bounded = tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)
+    store(state, v.ends + 2, exp(bounded + load(weights, at + lanes + LANES)))
 
 
 @inner
@@ -511,7 +512,7 @@ def _clean(state, c, at, count):
 def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phase):
     """One channel of `count` samples: gain, harmonics, filters, mix."""
     size, row = sounding_size(plan), v.sounding + (1 + MIXES) * sounding_size(plan)
-    even, odd = splat(weights[plan.colour_at]), weights[plan.colour_at + 1]
+    even, odd, drive = splat(weights[plan.colour_at]), weights[plan.colour_at + 1], weights[plan.colour_at + 2]
     begin, end = row + tile_phase, row + tile_phase + count
     store(state, row, splat(_ZERO))
     store(state, end, splat(_ZERO))
@@ -520,7 +521,7 @@ def _play(plan, weights, state, v, channel, c, x, y, at, count, phase, tile_phas
     for start in range(row, end, LANES):
         sounding = v.sounding + LANES + phase + start - begin
         dry = load(state, start)
-        driven = dry * load(state, sounding)
+        driven = dry * load(state, sounding) * drive
         square = driven * driven
         bend = square / (square + _ONE)
         store(state, c.tile, load(state, c.tile) + fma(fma(driven, odd, even), bend, driven))

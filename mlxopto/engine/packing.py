@@ -82,7 +82,8 @@ def _network(model: Opto, lanes: int, stretch: float) -> list[np.ndarray]:
     for block in model.blocks:
         parts += [*_block(block, lanes, stretch), *_dense(block.film.gate, 2 * lanes, inputs=lanes, halves=2)]
     bias = _array(model.head.bias)[0]
-    return [*parts, _padded(_array(model.head.weight)[0], lanes), np.full(LANES, bias)]
+    level = math.log(_array(model.colour.level()))
+    return [*parts, _padded(_array(model.head.weight)[0], lanes), np.full(LANES, bias), np.full(LANES, level)]
 
 
 def _block(block: Block, lanes: int, stretch: float) -> list[np.ndarray]:
@@ -163,13 +164,14 @@ def _film(affine: Dense, lanes: int, conditions: int) -> list[tuple[np.ndarray, 
 
 
 def _colour(colour: Colour, filters: Filters) -> list[np.ndarray]:
-    """Harmonics; the response of FIR and poles to an impulse; the FIR; how the poles ring on; how they lose and gain over a tile."""
-    n = np.arange(LANES)
+    """Harmonics and the inverse of the level that the gain took over; the response of FIR and poles to an impulse; the FIR; how the
+    poles ring on; how they lose and gain over a tile."""
+    n, drive = np.arange(LANES), float(1 / _array(colour.level()))
     fir, mix, rate = filters.fir, filters.mix[:, None], filters.rates[:, None]
     impulse = _padded(fir, LANES) + (mix * rate * (1 - rate) ** n).sum(0)
     gains = np.concatenate([(1 - rate) ** LANES - 1, rate * (1 - rate) ** n[::-1]], axis=1)
     return [
-        _padded(_array(colour.harmonics), LANES), np.zeros(LANES), impulse, _padded(fir, 2 * LANES),
+        _padded([*_array(colour.harmonics), drive], LANES), np.zeros(LANES), impulse, _padded(fir, 2 * LANES),
         mix * (1 - rate) ** (n + 1), _padded_rows(gains.T, LANES + 1, LANES),
     ]  # fmt: skip
 

@@ -14,10 +14,11 @@ from mlxopto.vector import LANES, fma, keep_between, load, load_one, maximum, mi
 # share of make-up, seconds a sample, seconds a frame
 AMPLITUDES, POWERS, SHARES, AUTO_MAKEUP, SAMPLE_S, FRAME_S = (row * LANES for row in range(6))
 CONSTANTS = 6 * LANES
-# rows of what the knobs set; the offset in its first lane, the mixes a row a detector
+# rows of what the knobs set; the offset in its first lane, SIGN 1 where attack is quicker than release and else -1, the mixes a row
+# a detector
 (
     AVERAGE, ATTACK, RELEASE, THRESHOLD, SLOPE, KNEE, RANGE, REDUCTION_ATTACK, REDUCTION_RELEASE, RISE, FALL, OFFSET, SIGN, MIXES,
-) = (row * LANES for row in range(14))  # fmt: skip  # SIGN: where attack is quicker than release 1, else -1
+) = (row * LANES for row in range(14))  # fmt: skip
 MODULATION = MIXES + DETECTORS * LANES
 # rows of the state, then of the scratch: amplitudes at a frame's end, and the log gain of each frame
 ONCE, TWICE, CHARGED, REDUCTION, AMPLITUDE, GAIN_ROW = (row * LANES for row in range(6))
@@ -92,7 +93,7 @@ def _detect(weights, constants, state, key, hop, side, row):
     """The detectors over a hop.
 
     Of the two places that attack and release lead to, the higher one is right where attack is the quicker; where release is, all signs
-    are turned. That leaves the least to wait for the sample before. So only a product and a maximum wait for the sample before.
+    are turned. So only a product and a maximum wait for the sample before.
     """
     average, attack, release = load(state, row + AVERAGE), load(state, row + ATTACK), load(state, row + RELEASE)
     sign = load(state, row + SIGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -94,13 +93,14 @@ class Opto(Network):
         heard = self.front_end.features + DETECTORS  # levels; the other features have no threshold
         gains = self.gain_computer.film.affine.weight
         for column, control in enumerate(panel.controls):
+            low, high = control.travel
             if control.unit in TIME_UNITS and control.taper == "log":
                 channels = (mx.arange(width) % 2 == times % 2).astype(mx.float32)
                 for block in self.blocks:
-                    block.dt_shift.weight[:, column] = -0.5 * math.log(control.high / control.low) * channels
+                    block.dt_shift.weight[:, column] = -0.5 * (high - low) * channels
                 times += 1
             elif control.unit.startswith("dB"):
-                half_range = 0.5 * (control.high - control.low) * self.front_end.per_db
+                half_range = 0.5 * (high - low) * self.front_end.per_db
                 gains[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
         self.gain_computer.film.affine.weight = gains
 
@@ -163,7 +163,7 @@ class Opto(Network):
             h, scan_state = block(h, condition, scan_state)
             scans.append(scan_state)
         log_gain = MAX_LOG_GAIN * mx.tanh((textbook + self.head(h)[..., 0]) * (1 / MAX_LOG_GAIN))
-        return mx.exp(log_gain), {"levels": level_state, "side_chain": side_chain, "scans": scans}
+        return mx.exp(log_gain) * self.colour.level(), {"levels": level_state, "side_chain": side_chain, "scans": scans}
 
     def _condition(self, controls: mx.array) -> mx.array:
         """(batch, knobs) to (batch, conditions): the knobs themselves, then what the hidden layer makes of them."""

@@ -11,17 +11,20 @@ from mlxopto.scan import one_pole_bank
 
 CORNERS_HZ = (5.0, 20.0, 80.0)  # where the low-frequency poles start
 TAPS = 4
+LEVEL_HZ = 1000.0  # where levels are read
+FAINTEST_LEVEL = 1e-3
 
 
 class Colour(nn.Module):
     """A static curve with a second and a third harmonic, then a short FIR beside a bank of one-pole filters.
 
-    The curve's even and odd terms q, q x with q = x^2 / (1 + x^2) stay bounded at any level. Starts as the identity;
-    silence in gives silence out.
+    The curve's even and odd terms q, q x with q = x^2 / (1 + x^2) stay bounded at any level. Its filters leave 1 kHz as loud as it is,
+    whatever they have learnt, so that all of the level is in the gain before. Starts as the identity; silence in gives silence out.
     """
 
     def __init__(self, sample_rate: int):
         super().__init__()
+        self._angle = 2 * math.pi * LEVEL_HZ / sample_rate
         self.harmonics = mx.zeros((2,))
         rates = [1 - math.exp(-2 * math.pi * f / sample_rate) for f in CORNERS_HZ]
         self.pole_logit = mx.array([math.log(r / (1 - r)) for r in rates])
@@ -32,8 +35,19 @@ class Colour(nn.Module):
         """Samples before the first (batch, TAPS - 1) and the poles (batch, K), at rest."""
         return {"tail": mx.zeros((batch, TAPS - 1)), "poles": mx.zeros((batch, len(CORNERS_HZ)))}
 
+    def level(self) -> mx.array:
+        """The gain of the filters at 1 kHz, which the network's gain takes over from them."""
+        cosine, sine = math.cos(self._angle), math.sin(self._angle)
+        waves = mx.array([[function(self._angle * tap) for tap in range(TAPS)] for function in (math.cos, math.sin)])
+        rate = mx.sigmoid(self.pole_logit)
+        keep = 1 - rate
+        poles = self.pole_mix * rate / (1 - 2 * cosine * keep + mx.square(keep))
+        of_poles = mx.stack([(poles * (1 - cosine * keep)).sum(), (poles * keep).sum() * sine])
+        return mx.maximum(mx.linalg.norm(waves @ self.fir + of_poles), FAINTEST_LEVEL)
+
     def __call__(self, x: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
         """x: (batch, samples)."""
+        x = x / self.level()
         square = mx.square(x)
         q = square / (1 + square)
         x = x + (self.harmonics[0] + self.harmonics[1] * x) * q

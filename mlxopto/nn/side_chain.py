@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlxopto.controls import TIME_UNITS, Control, Panel
+from mlxopto.controls import TIME_UNITS, Panel
 from mlxopto.nn import functional
 from mlxopto.nn.front_end import FLOOR, SCALE
 from mlxopto.scan import ballistics_scan
@@ -117,7 +117,8 @@ class SideChain(nn.Module):
     def prime(self, panel: Panel) -> None:
         """Starts from what the panel says: times in seconds by name, threshold, knee and gain in decibels, ratio as n:1."""
         for column, control in enumerate(panel.controls):
-            half, middle = _travel(control)
+            low, high = control.travel
+            half, middle = 0.5 * (high - low), 0.5 * (high + low)
             if control.unit in TIME_UNITS and control.taper == "log":
                 middle += math.log(TIME_UNITS[control.unit])
                 for name in ("attack", "release"):
@@ -217,9 +218,3 @@ def _positive(x: mx.array) -> mx.array:
 
 def _log_seconds(milliseconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(math.log(time / 1000) for time in milliseconds)
-
-
-def _travel(control: Control) -> tuple[float, float]:
-    """Half the travel and the middle of a knob, in the logarithm of its value where its taper is one."""
-    low, high = (math.log(v) if control.taper == "log" else v for v in (control.low, control.high))
-    return 0.5 * (high - low), 0.5 * (high + low)

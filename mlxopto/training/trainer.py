@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
+from mlx.utils import tree_flatten
 
 from mlxopto import weights
 from mlxopto.data.takes import Source
@@ -98,7 +99,7 @@ class Trainer:
         Raises:
             RequestError: they are of an older version, or of another number of ranks.
         """
-        if "slots" not in arrays:
+        if "slots" not in arrays or _shapes(arrays["model"]) != _shapes(self.model.parameters()):
             raise RequestError("the run was begun by an older mlxopto, which this one cannot go on with")
         if progress["ranks"] != self._ranks.size:
             raise RequestError(f"the run was begun by {progress['ranks']} ranks, so {self._ranks.size} cannot go on with it")
@@ -122,6 +123,10 @@ class Trainer:
 
     def _errors(self, takes: Any) -> Errors:
         return errors(self.model, self.source.panel, self.source.sample_rate, takes)
+
+
+def _shapes(parameters: Any) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in tree_flatten(parameters) if array.size}  # a checkpoint has no others
 
 
 def new_model(config: TrainConfig, source: Source) -> Network:

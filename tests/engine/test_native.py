@@ -56,6 +56,16 @@ def test_a_minute_of_music_agrees_with_mlx_at_several_settings(name):
         assert np.abs(y - by_mlx(model, x, position=position)).max() < 1e-5 * max(1, np.abs(x).max())
 
 
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+@pytest.mark.parametrize("name", ["cl1b", "la2a"])
+def test_the_gain_it_tells_is_what_happens_to_a_tone_of_1_khz(name, rate):
+    """Faint enough that neither the curve of the colour stage nor the ripple of the gain counts; the FIR of another rate is a fit."""
+    tone = (3e-3 * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)).astype(np.float32)[:, None]
+    y, gain = engine(mlxopto.load(name).model, sample_rate=rate).process(tone)
+    heard = 20 * np.log10(np.linalg.norm(y[rate:]) / np.linalg.norm(tone[rate:]))
+    assert heard == pytest.approx(20 * np.log10(gain[rate:].mean()), abs=0.02)
+
+
 def by_mlx_with_moving_knobs(
     model: Opto, x: np.ndarray, moves: list[tuple[int, list[float]]], start: list[float]
 ) -> np.ndarray:

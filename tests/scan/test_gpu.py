@@ -54,10 +54,8 @@ def check(name: str, batch: int, time: int, width: int, states: int, discretizat
     for a, b in zip(flat(function(*single(args), **extra)), in_numpy(name, args, discretization), strict=True):
         assert relative(a, b) < 1e-5
     ours = gradients(function, single(args), **extra)
-    # float32 knows an angle of a hundred radians to 1e-5, and the gradient by the turns multiplies that by the step
-    tolerance = 5e-4 if name == "diagonal_scan" else 1e-4
     for position, (a, b) in enumerate(zip(ours, exact_gradients(name, args, discretization), strict=True)):
-        assert relative(a, b) < tolerance, f"argument {position}"
+        assert relative(a, b) < 1e-4, f"argument {position}"
 
 
 @MANY
@@ -163,7 +161,7 @@ class Shapes:
 
     @staticmethod
     def launch(kernel, inputs, shapes, groups, threads, dtype=mx.float32, **constants):
-        heard = sum((x * 0).sum().astype(mx.float32) for x in inputs)
+        heard = sum(mx.isnan(x).sum().astype(mx.float32) for x in inputs)
         types = [dtype if name in kernel.typed else mx.float32 for name in kernel.outputs]
         return [mx.broadcast_to(heard, shape).astype(kind) for shape, kind in zip(shapes, types, strict=True)]
 

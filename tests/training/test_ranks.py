@@ -79,7 +79,7 @@ def trainer(ranks: Ranks = ALONE) -> Trainer:
     return Trainer(TrainConfig(device="la2a", steps=4, engine="cpu", batch=2, frames=64), source, ranks)
 
 
-@pytest.mark.parametrize("change", ["ranks", "version"])
+@pytest.mark.parametrize("change", ["ranks", "version", "parameter", "shape"])
 def test_what_other_ranks_or_an_older_version_began_is_refused(change):
     one = trainer()
     one.advance()
@@ -88,8 +88,13 @@ def test_what_other_ranks_or_an_older_version_began_is_refused(change):
         progress["ranks"] = 3
         sentence = "was begun by 3 ranks, so 1 cannot go on with it"
     else:
-        del arrays["slots"]
         sentence = "was begun by an older mlxopto"
+        if change == "version":
+            del arrays["slots"]
+        elif change == "parameter":
+            del arrays["model"]["side_chain"]["range"]
+        else:
+            arrays["model"]["head"]["weight"] = arrays["model"]["head"]["weight"][:, 1:]
     with pytest.raises(RequestError, match=sentence):
         one.restore(arrays, progress)
     one.close()
