@@ -145,7 +145,7 @@ class Stream:
         mix: Mix = FULLY_WET,
         setting: Setting | None = None,
     ):
-        default = None if compressor.model.hears_magnitudes else "off"
+        default = None if compressor.model.linkable else "off"
         self._takes_key = compressor.model.takes_key
         self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
@@ -240,10 +240,8 @@ def load(name: str | Path) -> Compressor:
 
 def _engine(model: Network, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
     engines.check(name)
-    if link != "off" and not model.hears_magnitudes:
-        raise RequestError(
-            f"this model hears audio, not levels, so its channels cannot be linked: link must be off, got {link}"
-        )
+    if link != "off" and not model.linkable:
+        raise RequestError(f"channels of this model cannot be linked: link must be off, got {link}")
     if name != "gpu" and isinstance(model, Opto):
         return NativeEngine(model, channels, link, sample_rate)
     if sample_rate not in (None, model.config.sample_rate):

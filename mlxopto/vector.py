@@ -167,6 +167,22 @@ def maximum(_context, a, b):
 
 
 @intrinsic
+def louder(_context, a, b):
+    """The one further from 0; a of two as far."""
+
+    def emit(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", _call(builder, "fabs", b), _call(builder, "fabs", a)), b, a)
+
+    return _elementwise(emit)(a, b)
+
+
+@intrinsic
+def with_sign(_context, a, b):
+    """|a| with the sign of b."""
+    return _elementwise(lambda builder, a, b: _call(builder, "copysign", a, b))(a, b)
+
+
+@intrinsic
 def magnitude(_context, a):
     """|a|."""
     return _elementwise(lambda builder, a: _call(builder, "fabs", a))(a)

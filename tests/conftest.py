@@ -15,6 +15,7 @@ from mlxopto import weights
 from mlxopto.compressor import Compressor
 from mlxopto.devices import DEVICES
 from mlxopto.models import build
+from mlxopto.nn.side_chain import RECTIFIED
 from mlxopto.scan import gpu
 from tests.scan import emulator
 
@@ -45,6 +46,7 @@ def untrained(device: str = "cl1b", **config: int) -> Compressor:
     model = build("opto", {"controls": len(panel.controls), **config})
     for layer in (model.head, model.colour, *model.side_chain.children().values()):  # move what starts as the identity
         layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
+    model.side_chain.rectifier = 0.1 * mx.random.normal((RECTIFIED,))
     mx.eval(model.parameters())
     card = weights.Card(name=device, architecture="opto", config=model.config.__dict__, sample_rate=48000, panel=panel)
     return Compressor(model, card)

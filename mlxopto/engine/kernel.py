@@ -31,6 +31,7 @@ from mlxopto.vector import (
     largest_lane,
     load,
     load_one,
+    louder,
     magnitude,
     maximum,
     minimum,
@@ -39,6 +40,7 @@ from mlxopto.vector import (
     splat,
     store,
     sum_lanes,
+    with_sign,
 )
 
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
@@ -415,13 +417,13 @@ def _write(source, start, count, target, column, at):
 @inner
 def _listen(plan, state, v, key, voice, at, count, phase):
     """Puts the key's samples into rows of a hop, after the `phase` samples that wait in the first row."""
-    heard, single = v.sounding, v.sounding + sounding_size(plan)
+    heard = v.sounding
     if plan.link == OFF or key.shape[1] == 1:
         _read(key, voice if plan.link == OFF and key.shape[1] > 1 else 0, at, count, state, heard)
         for t in range(heard, heard + count, LANES):
             store(state, t, keep_between(load(state, t), FAINTEST, LOUDEST))
     else:
-        _link(plan, state, key, at, count, heard, single)
+        _link(plan, state, key, at, count, heard)
     hop, done = v.key, 0
     while done < count:
         length = min(plan.hop - phase, count - done)
@@ -430,18 +432,22 @@ def _listen(plan, state, v, key, voice, at, count, phase):
 
 
 @inner
-def _link(plan, state, key, at, count, heard, single):
-    """What linked channels make together: the largest magnitude or the root of the mean power."""
-    for t in range(heard, heard + count, LANES):
-        store(state, t, splat(_ZERO))
+def _link(plan, state, key, at, count, heard):
+    """What linked channels make together: the loudest sample, or the root of the mean power with the sign of the sum."""
+    single, total = heard + sounding_size(plan), heard + 2 * sounding_size(plan)
+    for t in range(0, count, LANES):
+        store(state, heard + t, splat(_ZERO))
+        store(state, total + t, splat(_ZERO))
     for c in range(key.shape[1]):
         _read(key, c, at, count, state, single)
         for t in range(0, count, LANES):
             sample, before = keep_between(load(state, single + t), FAINTEST, LOUDEST), load(state, heard + t)
-            store(state, heard + t, maximum(magnitude(sample), before) if plan.link == MAX else fma(sample, sample, before))
+            store(state, heard + t, louder(before, sample) if plan.link == MAX else fma(sample, sample, before))
+            store(state, total + t, load(state, total + t) + sample)
     if plan.link == MEAN:
-        for t in range(heard, heard + count, LANES):
-            store(state, t, root(load(state, t) / np.float32(key.shape[1])))
+        for t in range(0, count, LANES):
+            power = load(state, heard + t) / np.float32(key.shape[1])
+            store(state, heard + t, with_sign(root(power), load(state, total + t)))
 
 
 @inner

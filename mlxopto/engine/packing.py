@@ -14,7 +14,7 @@ from mlxopto.engine.side_chain import MODULATION
 from mlxopto.models.opto import Block, Opto
 from mlxopto.nn import Dense
 from mlxopto.nn.colour import Colour
-from mlxopto.nn.side_chain import DETECTORS, REACH, KnobMap, SideChain
+from mlxopto.nn.side_chain import DETECTORS, REACH, RECTIFIED, KnobMap, SideChain
 from mlxopto.vector import LANES
 
 AT_ONCE = -30.0  # the logarithm of seconds that are no time at all
@@ -119,10 +119,13 @@ def _knobs(model: Opto, lanes: int, hidden: int) -> list[np.ndarray]:
 def _side_chain(side: SideChain, frames: Frames) -> list[np.ndarray]:
     """The constants that `engine.side_chain` names, in that order."""
     half = DETECTORS // 2
+    angle = REACH * _array(side.rectifier)
+    roots, powers = np.repeat(np.eye(2), half, axis=1)
+    roots[:RECTIFIED] = 0
     auto_makeup = REACH * _array(side.auto_makeup)
     seconds = np.array([1 / (frames.hop * frames.per_second), 1 / frames.per_second])
-    kinds = np.repeat(np.eye(2), half, axis=1)
-    return [_padded(row, LANES) for row in (*kinds, _array(side.shares()), auto_makeup, *seconds[:, None])]
+    heard = np.cos(angle), np.sin(angle), roots, powers
+    return [_padded(row, LANES) for row in (*heard, _array(side.shares()), auto_makeup, *seconds[:, None])]
 
 
 def _side_chain_rows(side: SideChain, conditions: int) -> list[tuple[np.ndarray, np.ndarray]]:

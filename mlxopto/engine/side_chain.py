@@ -8,12 +8,12 @@ from mlxopto.compiled import inner
 from mlxopto.native import exp, expm1, log, softplus
 from mlxopto.nn.front_end import FLOOR, SCALE
 from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NARROWEST_KNEE, SHARPNESS
-from mlxopto.vector import LANES, fma, keep_between, load, load_one, maximum, minimum, root, splat, store, sum_lanes
+from mlxopto.vector import LANES, fma, keep_between, load, load_one, magnitude, maximum, minimum, root, splat, store, sum_lanes
 
-# rows of a vector each in the weights: which detectors are amplitudes, which powers; shares of the gain computers; in their first lane the
-# share of make-up, seconds a sample, seconds a frame
-AMPLITUDES, POWERS, SHARES, AUTO_MAKEUP, SAMPLE_S, FRAME_S = (row * LANES for row in range(6))
-CONSTANTS = 6 * LANES
+# rows of a vector each in the weights: how much detectors hear of the key's magnitude, of the key, of the averages' roots, of the averages;
+# shares of the gain computers; in their first lane the share of make-up, seconds a sample, seconds a frame
+MAGNITUDES, WAVES, ROOTS, POWERS, SHARES, AUTO_MAKEUP, SAMPLE_S, FRAME_S = (row * LANES for row in range(8))
+CONSTANTS = 8 * LANES
 # rows of what the knobs set; the offset in its first lane, SIGN 1 where attack is quicker than release and else -1, the mixes a row
 # a detector
 (
@@ -97,21 +97,23 @@ def _detect(weights, constants, state, key, hop, side, row):
     """
     average, attack, release = load(state, row + AVERAGE), load(state, row + ATTACK), load(state, row + RELEASE)
     sign = load(state, row + SIGN)
-    amplitudes, powers = load(weights, constants + AMPLITUDES) * sign, load(weights, constants + POWERS) * sign
+    magnitudes, waves = load(weights, constants + MAGNITUDES) * sign, load(weights, constants + WAVES) * sign
+    roots, powers = load(weights, constants + ROOTS) * sign, load(weights, constants + POWERS) * sign
     once, twice, charged = load(state, side + ONCE), load(state, side + TWICE), load(state, side + CHARGED) * sign
     for i in range(hop):
         sample = splat(state[key + i])
         once = fma(average, sample * sample - once, once)
         twice = fma(average, once - twice, twice)
         power = twice + _FLOOR_POWER
-        distance = fma(amplitudes, root(power), powers * power) - charged
+        heard = fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
+        distance = heard - charged
         charged = maximum(fma(attack, distance, charged), fma(release, distance, charged))
     charged = charged * sign
     store(state, side + ONCE, keep_between(once, _FAINTEST, _LOUDEST))
     store(state, side + TWICE, keep_between(twice, _FAINTEST, _LOUDEST))
     store(state, side + CHARGED, keep_between(charged, _FAINTEST, _LOUDEST))
-    amplitudes, powers = load(weights, constants + AMPLITUDES), load(weights, constants + POWERS)
-    store(state, side + AMPLITUDE, fma(amplitudes, charged, powers * root(charged + _FLOOR_POWER)))
+    charged, powers = maximum(charged, _ZERO), load(weights, constants + POWERS)
+    store(state, side + AMPLITUDE, fma(powers, root(charged + _FLOOR_POWER) - charged, charged))
 
 
 @inner

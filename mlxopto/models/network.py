@@ -21,7 +21,7 @@ class Network(nn.Module):
     config: Any  # a frozen dataclass with `controls` and `sample_rate`
     frame = 16  # samples by which training counts
     takes_key = True  # whether the detector may hear another signal than the audio
-    hears_magnitudes = False  # whether channels may be linked into one rectified key
+    linkable = False  # whether channels may be linked into one key, and share its gain
     learning_rate = 5e-3  # at its highest, unless a run says otherwise
     good_block = 1 << 14  # samples to hand over at once: what a sample costs in memory, and launches, decide
 

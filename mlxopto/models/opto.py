@@ -58,7 +58,7 @@ class Opto(Network):
     the hop that follows, so that the latency is 0 samples.
     """
 
-    hears_magnitudes = True
+    linkable = True
     good_block = 1 << 20  # a hundred kernels a block are launched in less time than they run on a GPU
 
     def __init__(self, config: OptoConfig):

@@ -15,7 +15,7 @@ SCALE = 0.45  # features a neper
 class LevelFrontEnd(nn.Module):
     """Log peak and log RMS of the last hop and of the last four hops, about -3 at silence to +2 at full scale.
 
-    It hears magnitudes only, so that a rectified signal (several channels linked into one) is as good a key as audio.
+    It hears magnitudes only.
     """
 
     features = 4

@@ -18,12 +18,13 @@ from mlxopto.nn.front_end import FLOOR, SCALE
 from mlxopto.scan import ballistics_scan
 
 NEPERS_A_DB = math.log(10) / 20
-ATTACKS_MS = (3.0, 12.0, 0.05, 6.0)  # of the detectors: of the magnitude twice, of a fast and of a slow root mean square
+ATTACKS_MS = (3.0, 12.0, 0.05, 6.0)  # of the detectors: of the rectified key twice, of a fast and of a slow root mean square
 RELEASES_MS = (80.0, 300.0, 0.5, 150.0)
 AVERAGES_MS = (0.3, 5.0)  # of the two root mean squares
 FOLLOWS = (1.0, 1.0, 0.0, 1.0)  # whether the knobs move a detector's times
 SPREAD = (0.7, 2.0, 1.0, 1.0)  # of the detectors' times about those that the panel names
 DETECTORS = 2 * len(FOLLOWS)  # each once more of the squares
+RECTIFIED = 2  # the first of them, which have a rectifier
 REDUCTION_ATTACKS_MS = (0.1, 0.1, 2.0, 10.0)  # of the gain computers' reductions
 REDUCTION_RELEASES_MS = (0.1, 10.0, 40.0, 150.0)
 REDUCTION_FOLLOWS = (0.0, 0.0, 1.0, 1.0)
@@ -88,7 +89,8 @@ class SideChain(nn.Module):
     """Detectors, then gain computers, each with a threshold, a ratio, a soft knee and a range, then ballistics of the reduction:
     attack, release and slew limits.
 
-    A detector is the magnitude or a root mean square of the key, charged and discharged at two rates; half of them work on the squares.
+    A detector is the rectified key or a root mean square of it, charged and discharged at two rates; half of them work on the squares.
+    A rectifier is an angle: 0 gives the magnitude, a quarter of pi one half of the wave (minus: the other half), half of pi the key itself.
     A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers, limits as logarithms.
     """
 
@@ -111,6 +113,7 @@ class SideChain(nn.Module):
         self.rise = KnobMap(controls, [math.log(rise) for rise in RISES])
         self.fall = KnobMap(controls, [math.log(fall) for fall in FALLS])
         self.makeup = KnobMap(controls, (0.0,))
+        self.rectifier = mx.zeros((RECTIFIED,))  # in units of REACH
         self.share = mx.zeros((GAIN_COMPUTERS,))  # of the whole reduction, as logits in units of REACH
         self.auto_makeup = mx.zeros((1,))  # share of the reduction at full scale that is given back, in units of REACH
 
@@ -191,12 +194,13 @@ class SideChain(nn.Module):
             mx.broadcast_to(square, (*key.shape, 2)), average, average, state=state["averages"][:, 0]
         )
         twice, last_twice = ballistics_scan(once, average, average, state=state["averages"][:, 1])
+        rectified = mx.abs(key)[..., None] * mx.cos(REACH * self.rectifier) + key[..., None] * mx.sin(REACH * self.rectifier)
         powers = mx.concatenate([square, square, twice], axis=-1) + FLOOR**2
-        heard = mx.concatenate([mx.sqrt(powers), powers], axis=-1)
+        heard = mx.concatenate([rectified, mx.sqrt(powers[..., RECTIFIED:]), powers], axis=-1)
         rates = (_rate(self.attack(knobs), self._rate), _rate(self.release(knobs), self._rate))
         charged, last = ballistics_scan(heard, *rates, state=state["detectors"])
         ends = charged[:, self._hop - 1 :: self._hop]
-        amplitudes, powers = mx.split(ends, 2, axis=-1)
+        amplitudes, powers = mx.split(mx.maximum(ends, 0), 2, axis=-1)
         levels = mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1)
         return levels, {"averages": mx.stack([last_once, last_twice], axis=1), "detectors": last}
 

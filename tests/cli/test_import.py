@@ -21,7 +21,7 @@ def test_an_imported_model_renders_like_any_other(tmp_path):
     assert document["controls"]["mode"]["value"] == 1.0
     y, _ = soundfile.read(tmp_path / "y.wav")
     assert y.shape == x.shape
-    refused(run(*arguments, "--force", "--link", "max"), "its channels cannot be linked")
+    refused(run(*arguments, "--force", "--link", "max"), "channels of this model cannot be linked")
     refused(run("live", "--model", target, "--attack", "fast"), "attack")
 
 

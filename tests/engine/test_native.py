@@ -154,10 +154,22 @@ def test_other_sizes_of_the_network_agree_with_mlx(shape):
 def test_links_and_external_keys_agree_with_mlx(link):
     model = untrained().model
     x = music(2, channels=2)
-    key = music(2, channels=2)[::-1].copy()
+    key = np.stack([x[::-1, 0], -np.roll(x[:, 1], 999)], axis=1)
     for heard in (None, key, key[:, :1]):
         y, _ = engine(model, 2, link).process(x, heard)
         assert np.abs(y - by_mlx(model, x, link, key=heard)).max() < 1e-5
+
+
+@pytest.mark.parametrize("link", ["max", "mean"])
+@pytest.mark.parametrize("channels", [2, 3])
+def test_channels_that_are_alike_are_compressed_as_one(link, channels):
+    """Of a wave whose halves differ too, because a detector may hear one of them only."""
+    model = untrained().model
+    x = music(1)
+    x = x + 0.3 * np.abs(x) - 0.1 * np.abs(np.roll(x, 77))
+    one, _ = engine(model).process(x)
+    linked, _ = engine(model, channels, link).process(np.repeat(x, channels, axis=1))
+    np.testing.assert_allclose(linked, np.repeat(one, channels, axis=1), atol=1e-6)
 
 
 def test_long_unlinked_blocks_run_on_threads_and_give_the_same_bits():

@@ -87,7 +87,7 @@ def test_its_channels_cannot_be_linked(noise):
     stereo = np.stack([noise[:4000], noise[4000:8000]], axis=1)
     y = comp(stereo, RATE)
     np.testing.assert_allclose(y[:, 1], comp(stereo[:, 1], RATE), atol=1e-6)
-    with pytest.raises(RequestError, match="its channels cannot be linked: link must be off, got max"):
+    with pytest.raises(RequestError, match="channels of this model cannot be linked: link must be off, got max"):
         comp(stereo, RATE, link="max")
     with pytest.raises(RequestError, match="runs at its own 48000 Hz only"):
         comp.stream(sample_rate=44100)

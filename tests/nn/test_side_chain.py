@@ -9,7 +9,7 @@ import pytest
 from mlxopto.controls import Control, Panel
 from mlxopto.nn import SideChain
 from mlxopto.nn.front_end import FLOOR
-from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NEPERS_A_DB, REACH
+from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NEPERS_A_DB, REACH, RECTIFIED
 
 RATE, HOP = 48000, 16
 PANEL = Panel(
@@ -26,6 +26,7 @@ def randomised(seed: int = 0) -> SideChain:
     side.prime(PANEL)
     for part in side.children().values():
         part.update({name: array + 0.03 * mx.random.normal(array.shape) for name, array in part.parameters().items()})
+    side.rectifier = 0.3 * mx.random.normal((RECTIFIED,))
     side.share, side.auto_makeup = 0.2 * mx.random.normal((GAIN_COMPUTERS,)), mx.array([0.1])
     mx.eval(side.parameters())
     return side
@@ -56,11 +57,14 @@ def textbook(side: SideChain, x: np.ndarray, knobs: np.ndarray) -> np.ndarray:
     squares = x.astype(np.float64) ** 2
     averages = [follow(follow(squares, r, r), r, r) for r in (rate(tau, RATE) for tau in at("average"))]
     powers = [power + FLOOR**2 for power in (squares, squares, *averages)]
-    heard = [np.sqrt(power) for power in powers] + powers
+    angles = REACH * np.array(side.rectifier, np.float64)
+    rectified = [np.cos(angle) * np.abs(x) + np.sin(angle) * x for angle in angles]
+    heard = rectified + [np.sqrt(power) for power in powers[RECTIFIED:]] + powers
     ends = [
         follow(u, rate(a, RATE), rate(r, RATE))[HOP - 1 :: HOP]
         for u, a, r in zip(heard, at("attack"), at("release"), strict=True)
     ]
+    ends = [np.maximum(e, 0) for e in ends]
     levels = np.stack([e if k < DETECTORS // 2 else np.sqrt(e + FLOOR**2) for k, e in enumerate(ends)], axis=1)
     mix = positive(at("mix")).reshape(DETECTORS, GAIN_COMPUTERS)
     level = np.log(levels @ (mix / mix.sum(0)) + FLOOR)
@@ -145,3 +149,19 @@ def test_knobs_of_which_the_panel_says_nothing_are_free():
     side.prime(panel)
     side.attack.weight[1] = 1.0
     assert side.departure().item() == pytest.approx(0, abs=1e-10)
+
+
+def test_a_quarter_of_a_turn_hears_one_half_of_the_wave():
+    """Nothing of pulses to the other side, where a full-wave rectifier hears both alike."""
+    side = SideChain(len(PANEL.controls), RATE, HOP)
+    knobs, pulses = mx.zeros((1, len(PANEL.controls))), np.zeros(4800, np.float32)
+    pulses[100::200] = 0.5
+
+    def heard(angle: float, x: np.ndarray) -> np.ndarray:
+        side.rectifier = mx.full((RECTIFIED,), angle / REACH)
+        levels, _ = side._detect(mx.array(x[None]), knobs, side.initial_state(1))
+        return np.array(levels)[0, :, :RECTIFIED]
+
+    assert np.abs(heard(math.pi / 4, -pulses)).max() < 1e-6
+    np.testing.assert_allclose(heard(math.pi / 4, pulses), math.sqrt(2) * heard(0.0, pulses), rtol=1e-5)
+    np.testing.assert_array_equal(heard(0.0, pulses), heard(0.0, -pulses))
