@@ -1,13 +1,16 @@
-"""Draws how the virtual devices behave, for the README: `python -m tests.benchmarks.device_pictures .github/media`."""
+"""Draws how the virtual devices and the shipped models behave: `python -m tests.benchmarks.device_pictures .github/media`."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
+import mlxopto
 from mlxopto.devices import DEVICES, Device
 from tests.devices.bench import burst, gain_after, harmonic, static_gain_db
 
@@ -15,31 +18,47 @@ Curves = dict[str, dict[str, float]]  # settings by label
 LEVELS = np.arange(-60, 1, 4)
 
 
+def modelled(device: Device) -> Device:
+    """The shipped model in the device's place."""
+    compressor = mlxopto.load(device.name)
+    return replace(device, process=lambda x, sample_rate, setting: compressor(x, sample_rate, **setting))
+
+
+def pair(axes: Axes, x: np.ndarray, device: np.ndarray, model: np.ndarray, label: str) -> None:
+    """A line for the device and a dashed one, darker, for the model."""
+    (line,) = axes.plot(x, device, linewidth=3, alpha=0.45, label=label)
+    axes.plot(x, model, "--", linewidth=1.2, color=line.get_color())
+
+
 def draw(
     path: Path, device: Device, statics: Curves, attacks: Curves, memory: dict[str, float], clean: dict[str, float]
 ) -> None:
-    """Static curves, attacks, release after a burst and after a held tone, harmonics against level."""
+    """Static curves, attacks, release after a burst and after a held tone, harmonics against level: the device, dashed the model."""
+    both = (device, modelled(device))
     figure, ((static, attack), (release, harmonics)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for label, setting in statics.items():
-        static.plot(LEVELS, [level + static_gain_db(device, setting, level) for level in LEVELS], label=label)
+        pair(static, LEVELS, *([level + static_gain_db(unit, setting, level) for level in LEVELS] for unit in both), label)
     static.set(title="Static curve, 1 kHz", xlabel="input (dBFS)", ylabel="output (dBFS)")
     for label, setting in attacks.items():
-        gain = gain_after(device, setting, burst(-8, -60, 1.0), 0.0)[:60]
-        attack.plot(np.arange(len(gain)) * 10, gain, label=label)
+        pair(attack, np.arange(60) * 10, *(gain_after(unit, setting, burst(-8, -60, 1.0), 0.0)[:60] for unit in both), label)
     attack.set(title="Attack: a tone of -8 dBFS begins", xlabel="time (ms)", ylabel="gain (dB)")
     for label, seconds in {"after a burst of 0.1 s": 0.1, "after 1 s": 1.0, "after 6 s": 6.0}.items():
-        gain = gain_after(device, memory, burst(-8, -36, seconds), seconds)[:400]
-        release.plot(np.arange(len(gain)) * 0.01, gain / gain[0], label=label)
+        gains = [gain_after(unit, memory, burst(-8, -36, seconds), seconds)[:400] for unit in both]
+        pair(release, np.arange(400) * 0.01, *(gain / gain[0] for gain in gains), label)
     release.set(title="Release depends on history", xlabel="time (s)", ylabel="share of the reduction left", ylim=(0, 1))
     levels = np.arange(-40, 1, 5)
     for order in (2, 3):
-        percent = [100 * harmonic(device, clean, level, order) for level in levels]
-        harmonics.semilogy(levels, percent, "o-", label=f"harmonic {order}")
-    harmonics.set(title="Harmonics of 1 kHz, no reduction", xlabel="level (dBFS)", ylabel="% of the fundamental")
+        pair(
+            harmonics,
+            levels,
+            *([100 * harmonic(unit, clean, level, order) for level in levels] for unit in both),
+            f"harmonic {order}",
+        )
+    harmonics.set(yscale="log", title="Harmonics of 1 kHz, no reduction", xlabel="level (dBFS)", ylabel="% of the fundamental")
     for axes in (static, attack, release, harmonics):
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(device.title, fontweight="bold")
+    figure.suptitle(f"{device.title}, and the shipped model (dashed)", fontweight="bold")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

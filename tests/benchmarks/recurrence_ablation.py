@@ -1,0 +1,100 @@
+"""What the state space model does for opto: the same network, data, seed and steps with other recurrences in its place, with none, and
+without the whole network beside the side-chain.
+
+    python -m tests.benchmarks.recurrence_ablation STEPS DATA ...
+
+DATA are virtual devices and data folders. Prints a Markdown table of errors on test settings that were never trained on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlxopto.evaluation.studies.runs import label, of_data
+from mlxopto.models import ARCHITECTURES, Opto, parameter_count
+from mlxopto.models.opto import OptoConfig
+from mlxopto.nn import GRU, LSTM, S4D, Dense, functional
+from mlxopto.training import run
+from mlxopto.training.config import TrainConfig
+from mlxopto.training.trainer import Trainer
+
+
+class Nothing(nn.Module):
+    """No memory."""
+
+    def initial_state(self, batch: int) -> mx.array:
+        return mx.zeros((batch, 0))
+
+    def __call__(self, x: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
+        return x, state
+
+
+class Gated(nn.Module):
+    """The frame of the S6 around another recurrence. It has no step sizes for the knobs to move, so they shift what it hears."""
+
+    def __init__(self, width: int, core: nn.Module):
+        super().__init__()
+        self.input, self.core, self.output = Dense(width, 2 * width), core, Dense(width, width)
+        self.initial_state = core.initial_state
+
+    def __call__(self, x: mx.array, shift: mx.array, state: Any) -> tuple[mx.array, Any]:
+        v, gate = mx.split(self.input(x), 2, axis=-1)
+        y, state = self.core(v + shift, state)
+        return self.output(functional.silu_gate(y, gate)), state
+
+
+CORES: dict[str, Callable[[OptoConfig], nn.Module]] = {
+    "GRU": lambda config: GRU(config.width, config.width),
+    "LSTM": lambda config: LSTM(config.width, config.width),
+    "S4D": lambda config: S4D(config.width, config.states // 2, config.sample_rate / config.hop),  # pairs of states
+    "none": lambda config: Nothing(),
+}
+
+
+def with_core(core: str) -> Callable[[OptoConfig], Opto]:
+    def make(config: OptoConfig) -> Opto:
+        model = Opto(config)
+        for block in model.blocks:
+            block.s6 = Gated(config.width, CORES[core](config))
+        return model
+
+    return make
+
+
+def side_chain_alone(config: OptoConfig) -> Opto:
+    model = Opto(config)
+    for part in (model.lift, model.gain_computer, model.head, *model.blocks):
+        part.freeze()
+    model.head.weight = mx.zeros_like(model.head.weight)
+    return model
+
+
+VARIANTS = {"S6": Opto, **{core: with_core(core) for core in CORES}, "the side-chain alone": side_chain_alone}
+
+
+def main(steps: int, data: list[str]) -> None:
+    mx.set_default_device(mx.cpu)
+    print("| data | recurrence | parameters | ESR, median | mean | gain error dB RMS, median | mean |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in data:
+        config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
+        source = run.open_source(config)
+        for variant, make in VARIANTS.items():
+            ARCHITECTURES[config.arch] = (make, OptoConfig)
+            trainer = Trainer(config, source)
+            for _ in range(steps):
+                trainer.advance()
+            scores = trainer.test()["unseen"].scores()
+            trainer.close()
+            gains = f"{scores.gain_error_db_rms:.2f} | {scores.gain_error_db_mean:.2f}"
+            cells = f"{label(config)} | {variant} | {parameter_count(trainer.model)}"
+            print(f"| {cells} | {scores.esr_median:.1e} | {scores.esr_mean:.1e} | {gains} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
