@@ -62,7 +62,9 @@ def load(path: Path) -> tuple[Network, Card]:
     wanted = {name: array.shape for name, array in tree_flatten(model.parameters())}
     if set(arrays) != set(wanted):
         odd = sorted(set(arrays) ^ set(wanted))
-        raise RequestError(f"{path} does not fit the architecture {card.architecture}: {odd[0]} is missing or unknown")
+        raise RequestError(
+            f"{path} does not fit the architecture {card.architecture}: {odd[0]} is missing or unknown, as in files of other versions"
+        )
     for name, array in arrays.items():
         if array.shape != wanted[name]:
             raise RequestError(f"{path} has the wrong shape for {name}: {array.shape}, {wanted[name]} is needed")

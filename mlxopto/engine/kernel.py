@@ -433,21 +433,21 @@ def _listen(plan, state, v, key, voice, at, count, phase):
 
 @inner
 def _link(plan, state, key, at, count, heard):
-    """What linked channels make together: the loudest sample, or the root of the mean power with the sign of the sum."""
-    single, total = heard + sounding_size(plan), heard + 2 * sounding_size(plan)
+    """What linked channels make together: the loudest sample, or the root of the mean power with the sign of that."""
+    single, power = heard + sounding_size(plan), heard + 2 * sounding_size(plan)
     for t in range(0, count, LANES):
         store(state, heard + t, splat(_ZERO))
-        store(state, total + t, splat(_ZERO))
+        store(state, power + t, splat(_ZERO))
     for c in range(key.shape[1]):
         _read(key, c, at, count, state, single)
         for t in range(0, count, LANES):
-            sample, before = keep_between(load(state, single + t), FAINTEST, LOUDEST), load(state, heard + t)
-            store(state, heard + t, louder(before, sample) if plan.link == MAX else fma(sample, sample, before))
-            store(state, total + t, load(state, total + t) + sample)
+            sample = keep_between(load(state, single + t), FAINTEST, LOUDEST)
+            store(state, heard + t, louder(load(state, heard + t), sample))
+            store(state, power + t, fma(sample, sample, load(state, power + t)))
     if plan.link == MEAN:
         for t in range(0, count, LANES):
-            power = load(state, heard + t) / np.float32(key.shape[1])
-            store(state, heard + t, with_sign(root(power), load(state, total + t)))
+            mean = load(state, power + t) / np.float32(key.shape[1])
+            store(state, heard + t, with_sign(root(mean), load(state, heard + t)))
 
 
 @inner

@@ -48,7 +48,5 @@ class MlxEngine:
         """(samples, keys) to (gain paths, samples)."""
         if self._link == "off":
             return mx.broadcast_to(key.T, (self._channels, len(key)))
-        if self._link == "max":
-            return mx.take_along_axis(key, mx.abs(key).argmax(-1)[:, None], axis=-1).T
-        power = mx.square(key).mean(-1)
-        return mx.where(key.sum(-1) < 0, -mx.sqrt(power), mx.sqrt(power))[None]
+        loudest = mx.take_along_axis(key, mx.abs(key).argmax(-1)[:, None], axis=-1).T
+        return loudest if self._link == "max" else mx.sign(loudest) * mx.sqrt(mx.square(key).mean(-1))

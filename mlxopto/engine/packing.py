@@ -29,7 +29,7 @@ def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters
     hidden = whole(config.knob_hidden)
     side_at = (2 + 3 * config.blocks) * lanes
     ramp = _padded(np.arange(1, frames.hop + 1) / frames.hop, whole(frames.hop))
-    network = [ramp, *_side_chain(model.side_chain, frames), *_network(model, lanes, frames.stretch)]
+    network = [ramp, *_side_chain(model.side_chain, frames), *_network(model, lanes, frames.stretch, filters.level)]
     knobs = _knobs(model, lanes, hidden)
     colour = _colour(model.colour, filters)
     sizes = [sum(part.size for part in parts) for parts in (network, knobs)]
@@ -77,13 +77,12 @@ def aligned(values: np.ndarray) -> np.ndarray:
     return room[start : start + values.size]
 
 
-def _network(model: Opto, lanes: int, stretch: float) -> list[np.ndarray]:
+def _network(model: Opto, lanes: int, stretch: float, level: float) -> list[np.ndarray]:
     parts = [*_dense(model.lift, lanes), *_dense(model.gain_computer.gate, 2 * lanes, inputs=lanes, halves=2)]
     for block in model.blocks:
         parts += [*_block(block, lanes, stretch), *_dense(block.film.gate, 2 * lanes, inputs=lanes, halves=2)]
     bias = _array(model.head.bias)[0]
-    level = math.log(_array(model.colour.level()))
-    return [*parts, _padded(_array(model.head.weight)[0], lanes), np.full(LANES, bias), np.full(LANES, level)]
+    return [*parts, _padded(_array(model.head.weight)[0], lanes), np.full(LANES, bias), np.full(LANES, math.log(level))]
 
 
 def _block(block: Block, lanes: int, stretch: float) -> list[np.ndarray]:
@@ -169,12 +168,12 @@ def _film(affine: Dense, lanes: int, conditions: int) -> list[tuple[np.ndarray, 
 def _colour(colour: Colour, filters: Filters) -> list[np.ndarray]:
     """Harmonics and the inverse of the level that the gain took over; the response of FIR and poles to an impulse; the FIR; how the
     poles ring on; how they lose and gain over a tile."""
-    n, drive = np.arange(LANES), float(1 / _array(colour.level()))
+    n = np.arange(LANES)
     fir, mix, rate = filters.fir, filters.mix[:, None], filters.rates[:, None]
     impulse = _padded(fir, LANES) + (mix * rate * (1 - rate) ** n).sum(0)
     gains = np.concatenate([(1 - rate) ** LANES - 1, rate * (1 - rate) ** n[::-1]], axis=1)
     return [
-        _padded([*_array(colour.harmonics), drive], LANES), np.zeros(LANES), impulse, _padded(fir, 2 * LANES),
+        _padded([*_array(colour.harmonics), 1 / filters.level], LANES), np.zeros(LANES), impulse, _padded(fir, 2 * LANES),
         mix * (1 - rate) ** (n + 1), _padded_rows(gains.T, LANES + 1, LANES),
     ]  # fmt: skip
 

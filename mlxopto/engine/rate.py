@@ -13,6 +13,7 @@ import numpy as np
 
 from mlxopto.errors import RequestError
 from mlxopto.models.opto import Opto
+from mlxopto.nn.colour import FAINTEST_LEVEL, LEVEL_HZ
 from mlxopto.vector import LANES
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 192000
@@ -30,11 +31,12 @@ class Frames:
 
 @dataclass(frozen=True)
 class Filters:
-    """The colour stage's filters: fir (taps,), at most 16; pole rates and their mix (poles,)."""
+    """The colour stage's filters: fir (taps,), at most 16; pole rates and their mix (poles,); their gain at 1 kHz, see `Colour.level`."""
 
     fir: np.ndarray
     rates: np.ndarray
     mix: np.ndarray
+    level: float
 
 
 def at_rate(model: Opto, sample_rate: int) -> tuple[Frames, Filters]:
@@ -51,9 +53,15 @@ def at_rate(model: Opto, sample_rate: int) -> tuple[Frames, Filters]:
     fir, mix = (np.array(a, dtype=np.float64) for a in (model.colour.fir, model.colour.pole_mix))
     rates = 1 / (1 + np.exp(-np.array(model.colour.pole_logit, dtype=np.float64)))
     frames = Frames(hop, hop / config.hop / ratio, sample_rate / hop)
-    if ratio == 1:
-        return frames, Filters(fir, rates, mix)
-    return frames, Filters(_refit(fir, config.sample_rate, sample_rate), 1 - (1 - rates) ** (1 / ratio), mix)
+    if ratio != 1:
+        fir, rates = _refit(fir, config.sample_rate, sample_rate), 1 - (1 - rates) ** (1 / ratio)
+    return frames, Filters(fir, rates, mix, _level(fir, rates, mix, sample_rate))
+
+
+def _level(fir: np.ndarray, rates: np.ndarray, mix: np.ndarray, sample_rate: int) -> float:
+    later = np.exp(-2j * np.pi * LEVEL_HZ / sample_rate)  # by a sample
+    response = fir @ later ** np.arange(fir.size) + (mix * rates / (1 - (1 - rates) * later)).sum()
+    return float(np.hypot(abs(response), FAINTEST_LEVEL))
 
 
 def _refit(fir: np.ndarray, trained_rate: int, sample_rate: int) -> np.ndarray:

@@ -99,7 +99,7 @@ class Opto(Network):
                 for block in self.blocks:
                     block.dt_shift.weight[:, column] = -0.5 * (high - low) * channels
                 times += 1
-            elif control.unit.startswith("dB"):
+            elif control.unit.startswith("dB") and control.taper != "log":
                 half_range = 0.5 * (high - low) * self.front_end.per_db
                 gains[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
         self.gain_computer.film.affine.weight = gains

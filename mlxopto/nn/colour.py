@@ -12,14 +12,15 @@ from mlxopto.scan import one_pole_bank
 CORNERS_HZ = (5.0, 20.0, 80.0)  # where the low-frequency poles start
 TAPS = 4
 LEVEL_HZ = 1000.0  # where levels are read
-FAINTEST_LEVEL = 1e-3
+FAINTEST_LEVEL = 1e-3  # keeps the slope finite where the filters have learnt silence
 
 
 class Colour(nn.Module):
     """A static curve with a second and a third harmonic, then a short FIR beside a bank of one-pole filters.
 
     The curve's even and odd terms q, q x with q = x^2 / (1 + x^2) stay bounded at any level. Its filters leave 1 kHz as loud as it is,
-    whatever they have learnt, so that all of the level is in the gain before. Starts as the identity; silence in gives silence out.
+    whatever they have learnt, so that the gain before is all that happens to a faint tone. Starts as the identity; silence in gives
+    silence out.
     """
 
     def __init__(self, sample_rate: int):
@@ -43,7 +44,7 @@ class Colour(nn.Module):
         keep = 1 - rate
         poles = self.pole_mix * rate / (1 - 2 * cosine * keep + mx.square(keep))
         of_poles = mx.stack([(poles * (1 - cosine * keep)).sum(), (poles * keep).sum() * sine])
-        return mx.maximum(mx.linalg.norm(waves @ self.fir + of_poles), FAINTEST_LEVEL)
+        return mx.sqrt(mx.square(waves @ self.fir + of_poles).sum() + FAINTEST_LEVEL**2)
 
     def __call__(self, x: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
         """x: (batch, samples)."""

@@ -23,7 +23,7 @@ RELEASES_MS = (80.0, 300.0, 0.5, 150.0)
 AVERAGES_MS = (0.3, 5.0)  # of the two root mean squares
 FOLLOWS = (1.0, 1.0, 0.0, 1.0)  # whether the knobs move a detector's times
 SPREAD = (0.7, 2.0, 1.0, 1.0)  # of the detectors' times about those that the panel names
-DETECTORS = 2 * len(FOLLOWS)  # each once more of the squares
+DETECTORS = 2 * len(FOLLOWS)  # each once more of the power
 RECTIFIED = 2  # the first of them, which have a rectifier
 REDUCTION_ATTACKS_MS = (0.1, 0.1, 2.0, 10.0)  # of the gain computers' reductions
 REDUCTION_RELEASES_MS = (0.1, 10.0, 40.0, 150.0)
@@ -89,7 +89,7 @@ class SideChain(nn.Module):
     """Detectors, then gain computers, each with a threshold, a ratio, a soft knee and a range, then ballistics of the reduction:
     attack, release and slew limits.
 
-    A detector is the rectified key or a root mean square of it, charged and discharged at two rates; half of them work on the squares.
+    A detector is the rectified key or a root mean square of the key, charged and discharged at two rates; half of them work on the power.
     A rectifier is an angle: 0 gives the magnitude, a quarter of pi one half of the wave (minus: the other half), half of pi the key itself.
     A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers, limits as logarithms.
     """
@@ -128,7 +128,7 @@ class SideChain(nn.Module):
                     if name in control.name:
                         getattr(self, name).lead(column, half, [middle + math.log(s) for s in 2 * SPREAD])
                         getattr(self, f"reduction_{name}").lead(column, half, [middle] * GAIN_COMPUTERS)
-            elif control.unit.startswith("dB"):
+            elif control.unit.startswith("dB") and control.taper != "log":
                 half, middle = half * NEPERS_A_DB, middle * NEPERS_A_DB
                 if "threshold" in control.name:
                     self.threshold.say(column, half, middle)

@@ -1,5 +1,5 @@
 """What the state space model does for opto: the same network, data, seed and steps with other recurrences in its place, with none, and
-without the whole network beside the side-chain.
+without the whole network beside the side-chain. One seed.
 
     python -m tests.benchmarks.recurrence_ablation STEPS DATA ...
 
@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlxopto.controls import Panel
 from mlxopto.evaluation.studies.runs import label, of_data
-from mlxopto.models import ARCHITECTURES, Opto, parameter_count
+from mlxopto.models import Opto, parameter_count
 from mlxopto.models.opto import OptoConfig
 from mlxopto.nn import GRU, LSTM, S4D, Dense, functional
-from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.trainer import Trainer
+from tests.benchmarks.variants import trained
 
 
 class Nothing(nn.Module):
@@ -56,14 +57,18 @@ CORES: dict[str, Callable[[OptoConfig], nn.Module]] = {
 }
 
 
-def with_core(core: str) -> Callable[[OptoConfig], Opto]:
-    def make(config: OptoConfig) -> Opto:
-        model = Opto(config)
-        for block in model.blocks:
-            block.s6 = Gated(config.width, CORES[core](config))
-        return model
+class OtherCore(Opto):
+    """Opto with another recurrence in the S6's place; the panel's times, which prime step sizes, say nothing to it."""
 
-    return make
+    def __init__(self, config: OptoConfig, core: str):
+        super().__init__(config)
+        for block in self.blocks:
+            block.s6 = Gated(config.width, CORES[core](config))
+
+    def prime(self, panel: Panel) -> None:
+        super().prime(panel)
+        for block in self.blocks:
+            block.dt_shift.weight = mx.zeros_like(block.dt_shift.weight)
 
 
 def side_chain_alone(config: OptoConfig) -> Opto:
@@ -74,7 +79,7 @@ def side_chain_alone(config: OptoConfig) -> Opto:
     return model
 
 
-VARIANTS = {"S6": Opto, **{core: with_core(core) for core in CORES}, "the side-chain alone": side_chain_alone}
+VARIANTS = {"S6": Opto, **{core: partial(OtherCore, core=core) for core in CORES}, "the side-chain alone": side_chain_alone}
 
 
 def main(steps: int, data: list[str]) -> None:
@@ -83,16 +88,10 @@ def main(steps: int, data: list[str]) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in data:
         config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
-        source = run.open_source(config)
         for variant, make in VARIANTS.items():
-            ARCHITECTURES[config.arch] = (make, OptoConfig)
-            trainer = Trainer(config, source)
-            for _ in range(steps):
-                trainer.advance()
-            scores = trainer.test()["unseen"].scores()
-            trainer.close()
+            model, scores = trained(config, make)
             gains = f"{scores.gain_error_db_rms:.2f} | {scores.gain_error_db_mean:.2f}"
-            cells = f"{label(config)} | {variant} | {parameter_count(trainer.model)}"
+            cells = f"{label(config)} | {variant} | {parameter_count(model)}"
             print(f"| {cells} | {scores.esr_median:.1e} | {scores.esr_mean:.1e} | {gains} |", flush=True)
 
 

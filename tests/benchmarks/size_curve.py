@@ -16,11 +16,10 @@ import numpy as np
 
 from mlxopto.engine import NativeEngine
 from mlxopto.evaluation.studies.runs import label, of_data
-from mlxopto.models import ARCHITECTURES, Opto, parameter_count
+from mlxopto.models import Opto, parameter_count
 from mlxopto.models.opto import OptoConfig
-from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.trainer import Trainer
+from tests.benchmarks.variants import trained
 
 SIZES = [{"hop": 32, "blocks": 1}, {"hop": 32}, {"blocks": 1}, {"states": 4}, {}, {"blocks": 3}, {"width": 32}, {"hop": 8}]
 BLOCK, BLOCKS, TURNS = 4096, 50, 15
@@ -49,24 +48,17 @@ def nanoseconds(models: list[Opto]) -> list[float]:
     return fastest
 
 
-def trained(config: TrainConfig, size: dict[str, int]) -> tuple[Opto, str]:
+def of_size(config: TrainConfig, size: dict[str, int]) -> tuple[Opto, str]:
     """The model, and its errors as cells of a table."""
-    frames = config.frames * OptoConfig.hop // size.get("hop", OptoConfig.hop)  # of equal time
-    source = run.open_source(config)
-    ARCHITECTURES[config.arch] = (lambda plain: Opto(replace(plain, **size)), OptoConfig)
-    trainer = Trainer(replace(config, frames=frames), source)
-    for _ in range(config.steps):
-        trainer.advance()
-    scores = trainer.test()["unseen"].scores()
-    trainer.close()
-    return trainer.model, f"{scores.esr_median:.1e} | {scores.esr_mean:.1e} | {scores.gain_error_db_rms:.2f}"
+    model, scores = trained(config, lambda plain: Opto(replace(plain, **size)), size.get("hop", OptoConfig.hop))
+    return model, f"{scores.esr_median:.1e} | {scores.esr_mean:.1e} | {scores.gain_error_db_rms:.2f}"
 
 
 def main(steps: int, data: list[str]) -> None:
     mx.set_default_device(mx.cpu)
     for name in data:
         config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
-        models, errors = zip(*(trained(config, size) for size in SIZES), strict=True)
+        models, errors = zip(*(of_size(config, size) for size in SIZES), strict=True)
         print(f"\n| {label(config)}: size | parameters | ns a sample | ESR, median | mean | gain error dB RMS, median |")
         print("| --- | --- | --- | --- | --- | --- |")
         for size, model, cost, cells in zip(SIZES, models, nanoseconds(list(models)), errors, strict=True):

@@ -9,6 +9,13 @@ from mlxopto.nn import Colour
 FAINT = 1e-4  # so that the curve does not count
 
 
+def test_filters_that_have_learnt_silence_still_have_gradients():
+    colour = Colour(48000)
+    colour.fir = mx.zeros_like(colour.fir)
+    gradient = mx.grad(lambda fir: (colour.update({"fir": fir}), colour.level())[1])(colour.fir)
+    assert mx.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("sample_rate", [8000, 48000, 96000])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_whatever_its_filters_have_learnt_1_khz_stays_as_loud_as_it_is(sample_rate, seed):

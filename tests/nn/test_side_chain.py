@@ -151,6 +151,12 @@ def test_knobs_of_which_the_panel_says_nothing_are_free():
     assert side.departure().item() == pytest.approx(0, abs=1e-10)
 
 
+def test_decibels_on_a_log_taper_are_no_decibels_to_add():
+    side = SideChain(1, RATE, HOP)
+    side.prime(Panel((Control("threshold", "dB", 1, 40, "log"),)))
+    assert not np.array(side.threshold.weight).any()
+
+
 def test_a_quarter_of_a_turn_hears_one_half_of_the_wave():
     """Nothing of pulses to the other side, where a full-wave rectifier hears both alike."""
     side = SideChain(len(PANEL.controls), RATE, HOP)
