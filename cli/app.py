@@ -8,10 +8,11 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mlxopto import __version__
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
 from . import bench, data, devices, eval, import_checkpoint, live, models, render, study, train
@@ -24,6 +25,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"mlxopto {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=app.info.help)
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:

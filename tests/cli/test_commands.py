@@ -1,6 +1,8 @@
 """The commands as a user runs them."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,13 @@ def test_help_and_no_arguments_list_the_commands():
         result = run(*arguments)
         for command in ("train", "render", "models"):
             assert command in result.stdout + result.stderr
+
+
+def test_version_is_that_of_the_package():
+    result = run("--version")
+    assert result.returncode == 0
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert result.stdout == f"mlxopto {project['version']}\n"
 
 
 def test_render_json_has_every_promised_field(tmp_path, weights_file, noise):
