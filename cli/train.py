@@ -45,6 +45,13 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Start from these weights (a shipped model's name or a file), with a fresh schedule.")
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Move --init towards the unit in --data by a few numbers only: a few minutes, from 2 s of recording at one setting.",
+        ),
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help=f"Less data and {QUICK_MINUTES:.0f} minutes: clearly worse, good for trying out.")
     ] = False,
@@ -71,6 +78,7 @@ def train(
         "engine": engine,
         "seed": seed,
         "init": init,
+        "calibrate": calibrate or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     folder = out or Path("runs") / (data.resolve().name if data else device or "cl1b")
@@ -100,6 +108,12 @@ def train(
 def _configuration(given: dict[str, Any], quick: bool) -> TrainConfig:
     from mlxopto.training.config import TrainConfig
 
+    if "calibrate" in given:
+        if "init" not in given or "data" not in given:
+            raise RequestError("--calibrate needs --init, the weights to move, and --data, recordings of the unit")
+        refused = [name for name in ("minutes", "steps") if name in given] + ["quick"] * quick
+        if refused:
+            raise RequestError(f"--calibrate takes its own time; leave out --{refused[0]}")
     for first, second in (("device", "data"), ("program", "data"), ("minutes", "steps")):
         if first in given and second in given:
             raise RequestError(f"--{first} and --{second} contradict each other; give one of them")
@@ -166,20 +180,23 @@ def _plain_lines() -> Callable[[Progress], None]:
 
 def _line(progress: Progress) -> str:
     checked = progress.validation
-    validation = (
-        f"validation ESR {checked.esr_median:.2e}, gain {checked.gain_error_db_rms:.2f} dB" if checked else "validation to come"
-    )
+    validation = f"validation ESR {checked.esr_median:.2e}, gain {checked.gain_error_db_rms:.2f} dB  " if checked else ""
     left = int(progress.seconds_left)
     return (
-        f"loss {progress.loss:.3f}  {validation}  lr {progress.learning_rate:.1e}  "
+        f"loss {progress.loss:.3f}  {validation}lr {progress.learning_rate:.1e}  "
         f"{progress.audio_seconds_per_second:.0f} x real time  {left // 60}:{left % 60:02d} left"
     )
 
 
 def _tell(result: dict[str, Any]) -> None:
+    if "calibration" in result:
+        before, after = (result["calibration"][when] for when in ("before", "after"))
+        console.print(
+            f"calibration, recordings listened to: ESR {before['esr_median']:.2e} before, {after['esr_median']:.2e} after "
+            f"(medians of {after['takes']} takes)"
+        )
     for split, scores in result["test"].items():
         error = f"ESR {scores['esr_median']:.2e}, gain error {scores['gain_error_db_rms']:.2f} dB RMS"
         console.print(f"test, {split} settings: {error} (medians of {scores['takes']} takes)")
-    console.print(
-        f"weights {result['weights']}  ({result['parameters']} parameters, {result['steps']} steps, {result['seconds']:.0f} s)"
-    )
+    steps = f"{result['steps']} steps, " if "steps" in result else ""
+    console.print(f"weights {result['weights']}  ({result['parameters']} parameters, {steps}{result['seconds']:.0f} s)")

@@ -108,11 +108,12 @@ def render_picture(
 
 
 def training_pictures(
-    folder: Path, model: Network, card: Card, log: Path, takes: Sequence[Take], device_curve: Curve | None = None
+    folder: Path, model: Network, card: Card, log: Path | None, takes: Sequence[Take], device_curve: Curve | None = None
 ) -> None:
-    """loss.png, transfer.png and gain_reduction.png of a run; `device_curve` is drawn beside the model's transfer curves."""
+    """loss.png (given a log), transfer.png and gain_reduction.png; `device_curve` is drawn beside the model's transfer curves."""
     with matplotlib.rc_context(STYLE):
-        save(_loss_figure(log), folder / "loss.png")
+        if log:
+            save(_loss_figure(log), folder / "loss.png")
         settings = [take.setting for take in takes[:: max(1, len(takes) // 4)]][:4]
         save(_transfer_figure(Compressor(model, card), settings, device_curve), folder / "transfer.png")
         save(_gain_figure(model, card, takes[:: max(1, len(takes) // 4)][:4]), folder / "gain_reduction.png")

@@ -184,7 +184,7 @@ class CaptureSource:
     """Training data from a captures folder.
 
     Trains on the split "train"; tests on "seen" and "unseen". Validates on "val"; where there is none, every twelfth
-    training setting (at least one) is held out for it.
+    training setting (at least one of three or more) is held out for it.
 
     Args:
         folder: the captures folder. seed: of the order in which captures are played.
@@ -207,7 +207,7 @@ class CaptureSource:
             raise RequestError(f"{folder / 'manifest.json'} has no capture with the split train")
         self.validation = parts["val"]
         if not self.validation:
-            self._train, self.validation = hold_out(self._train, seed, str(folder / "manifest.json"))
+            self._train, self.validation = hold_out(self._train, seed)
         self.test = {"seen": parts["seen"], "unseen": parts["unseen"]}
         seconds = sum(len(take.x) for take in self._train) / self.sample_rate
         self.training_settings = len(settings_of(self._train))
@@ -220,18 +220,11 @@ class CaptureSource:
         return Take(take.x[shift:], take.y[shift:], take.setting)
 
 
-def hold_out(takes: list[Take], seed: int, where: str) -> tuple[list[Take], list[Take]]:
-    """What is left to train on, and every twelfth setting (at least one) to validate on.
-
-    Raises:
-        RequestError: fewer than three settings, `where` named.
-    """
+def hold_out(takes: list[Take], seed: int) -> tuple[list[Take], list[Take]]:
+    """What is left to train on, and every twelfth setting (at least one) to validate on; none of fewer than three settings."""
     settings = sorted(settings_of(takes))
     if len(settings) < 3:
-        raise RequestError(
-            f"{where} has {len(settings)} training settings and no split val; "
-            "at least 3 settings are needed, or captures marked val"
-        )
+        return takes, []
     count = max(1, len(settings) // 12)
     chosen = {settings[i] for i in np.random.default_rng([seed, 2]).choice(len(settings), count, replace=False)}
     held = [take for take in takes if tuple(take.setting.items()) in chosen]

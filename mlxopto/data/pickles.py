@@ -71,7 +71,7 @@ class PickleSource:
         if problems or more:
             raise RequestError("these recordings cannot be used: " + "; ".join(dict.fromkeys(problems + more)))
         self.test = by_acquaintance(tests, settings_of(self._train))
-        self._train, self.validation = hold_out(self._train, seed, str(train))
+        self._train, self.validation = hold_out(self._train, seed)
         seconds = sum(len(take.x) for take in self._train) / SAMPLE_RATE
         self.training_settings = len(settings_of(self._train))
         self.description = f"the paper's {self.name}, {self.training_settings} settings, {seconds:.0f} s"

@@ -104,6 +104,15 @@ class Opto(Network):
                 gains[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
         self.gain_computer.film.affine.weight = gains
 
+    def turn(self, by: mx.array) -> None:
+        """Makes every setting do what it did with the knobs turned further by so much, (knobs,), in half travels."""
+        self.side_chain.turn(by)
+        layers = [self.gain_computer.film.affine, *([self.knobs] if self.knobs else [])]
+        for block in self.blocks:
+            layers += [block.dt_shift, block.film.film.affine]
+        for layer in layers:
+            layer.bias = layer.bias + layer.weight[:, : self.config.controls] @ by
+
     def penalty(self) -> mx.array:
         """With few settings: for a knob that does more than the panel says. With many, the data know better."""
         return super().penalty() if self.knobs else self.side_chain.departure()

@@ -59,6 +59,11 @@ class KnobMap(nn.Module):
         weight = self.weight * mx.array(self._follows) if self._follows else self.weight
         return REACH * weight, REACH * self.start
 
+    def turn(self, by: mx.array) -> None:
+        """Starts where the knobs, turned further by so much, would have led."""
+        moved = by @ self.weight
+        self.start = self.start + (moved * mx.array(self._follows) if self._follows else moved)
+
     def say(self, column: int, half: float, middle: float) -> None:
         """A knob that says what all of the parameters are, over half its travel about the middle."""
         self.start = mx.full(self.start.shape, middle / REACH)
@@ -138,6 +143,11 @@ class SideChain(nn.Module):
                     self.makeup.say(column, half, middle)
             elif control.unit == ":1" and control.taper == "log":
                 self.ratio.say(column, half, middle)
+
+    def turn(self, by: mx.array) -> None:
+        """Makes every setting do what it did with the knobs turned further by so much, (controls,), in half travels."""
+        for knob_map in self.children().values():
+            knob_map.turn(by)
 
     def departure(self) -> mx.array:
         """How far the knobs whose meaning the panel says have come to do more, or other, than that; 0 without such knobs."""

@@ -24,6 +24,7 @@ class TrainConfig:
     engine: str = "auto"  # cpu, gpu, or auto: the GPU if there is one; what counts once the run has started is in its folder
     seed: int = 0
     init: str | None = None  # weights to start from
+    calibrate: bool = False  # only move the weights of `init` towards the unit, see `mlxopto.training.calibration`
     quick: bool = False
     settings: int | None = None  # of a virtual device to train on; 512, or 128 with `quick`
     batch: int = 12  # sequences side by side, on every rank

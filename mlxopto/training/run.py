@@ -26,14 +26,14 @@ from mlxopto.data.takes import Source
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
 from mlxopto.errors import Notice, RequestError, WorkError
-from mlxopto.evaluation.scores import Scores
-from mlxopto.models import parameter_count
+from mlxopto.evaluation.scores import Scores, errors
+from mlxopto.models import Network, Opto, parameter_count
 from mlxopto.scan import gpu
-from mlxopto.training import checkpoint
+from mlxopto.training import calibration, checkpoint
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult
-from mlxopto.training.trainer import Trainer
+from mlxopto.training.trainer import Trainer, new_model
 
 CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.safetensors", "result.json"
 WEIGHTS = f"weights{weights.SUFFIX}"
@@ -75,16 +75,18 @@ def train(
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
+        if config.calibrate:
+            if ranks.size > 1:
+                raise RequestError("calibration runs on one machine, without mlx.launch")
+            model = new_model(config, source)
+            _begin(folder, config)
+            return _calibrated(config, source, model, folder, report, pictures)
         if not config.steps:
             config = measured(config, source, ranks)
         trainer = Trainer(config, source, ranks)
         ranks.agreed(0)  # that no rank finds the folder made by another
         if ranks.first:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
-            config.save(folder / CONFIG)
+            _begin(folder, config)
         return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
 
@@ -101,6 +103,8 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
+        if config.calibrate:  # takes minutes: from the beginning
+            return _calibrated(config, source, new_model(config, source), folder, report, pictures)
         run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks, pictures)
         if (folder / CHECKPOINT).is_file():
             run.restore()
@@ -259,51 +263,104 @@ class _Run:
             checkpoint.save(self.folder / CHECKPOINT, arrays, {**self.trainer.progress(), **extra})
 
     def _finish(self) -> dict[str, Any]:
-        trainer, config = self.trainer, self.config
-        seconds = self.seconds
-        errors = trainer.test()
-        test = {split: found.scores().rounded() for split, found in errors.items()}
-        source = trainer.source
-        card = weights.Card(
-            name=source.name,
-            architecture=config.arch,
-            config=trainer.model.config.__dict__,
-            sample_rate=source.sample_rate,
-            panel=source.panel,
-            dbu_at_full_scale=source.dbu_at_full_scale,
-            training={
-                "data": source.description,
-                "data_hash": self.data_hash,
-                "steps": config.steps,
-                "seconds": round(seconds),
-                "seed": config.seed,
-                "init": config.init,
-            },
-            test=test,
-            created=datetime.now(UTC).strftime("%Y-%m-%d"),
-            mlxopto=mlxopto.__version__,
-        )
-        weights.save(self.folder / WEIGHTS, trainer.model, card)
-        if self.pictures:
-            from mlxopto import plots  # matplotlib
-
-            device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
-            takes = source.test["unseen"] or source.validation
-            plots.training_pictures(self.folder, trainer.model, card, self.folder / LOG, takes, device_curve)
-        result = {
-            "run": str(self.folder),
-            "weights": str(self.folder / WEIGHTS),
-            "arch": config.arch,
-            "parameters": parameter_count(trainer.model),
+        config, source, seconds = self.config, self.trainer.source, self.seconds
+        training = {
+            "data": source.description,
+            "data_hash": self.data_hash,
+            "steps": config.steps,
+            "seconds": round(seconds),
+            "seed": config.seed,
+            "init": config.init,
+        }
+        figures = {
             "steps": config.steps,
             "seconds": round(seconds, 1),
             "audio_seconds_per_second": round(config.steps * self.step_audio_s / seconds, 1),
-            "test": test,
-            "takes": {split: found.rows() for split, found in errors.items()},
         }
-        with audio.replacing(self.folder / RESULT) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
-        return result
+        return _conclude(self.folder, config, source, self.trainer.model, training, figures, self.folder / LOG, self.pictures)
+
+
+def _begin(folder: Path, config: TrainConfig) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+    config.save(folder / CONFIG)
+
+
+def _calibrated(
+    config: TrainConfig, source: Source, model: Network, folder: Path, report: Report, pictures: bool
+) -> dict[str, Any]:
+    """Few-shot calibration instead of a run of steps."""
+    if not isinstance(model, Opto):
+        raise RequestError(f"only models of the architecture opto can be calibrated, {config.init} is {config.arch}")
+    start = time.monotonic()
+    takes = [source.sequence(index) for index in range(min(calibration.TAKES, source.training_settings))]
+    audio_s = sum(min(len(take.x) / source.sample_rate, calibration.LONGEST_S) for take in takes)
+
+    def show(step: int, steps: int, loss: float, learning_rate: float) -> None:
+        if step % LOG_EVERY == 0 or step == steps:
+            a_step = (time.monotonic() - start) / step
+            report(Progress(step, steps, loss, learning_rate, audio_s / a_step, a_step * (steps - step), None))
+
+    before = errors(model, source.panel, source.sample_rate, takes).scores()
+    calibration.calibrate(model, source.panel, takes, source.sample_rate, show)
+    after = errors(model, source.panel, source.sample_rate, takes).scores()
+    seconds = time.monotonic() - start
+    training = {
+        "data": source.description,
+        "data_hash": fingerprint(source),
+        "seconds": round(seconds),
+        "calibrated_from": config.init,
+    }
+    figures = {"seconds": round(seconds, 1), "calibration": {"before": before.rounded(), "after": after.rounded()}}
+    return _conclude(folder, config, source, model, training, figures, None, pictures)
+
+
+def _conclude(
+    folder: Path,
+    config: TrainConfig,
+    source: Source,
+    model: Network,
+    training: dict[str, Any],
+    figures: dict[str, Any],
+    log: Path | None,
+    pictures: bool,
+) -> dict[str, Any]:
+    """Tests the model and writes its weights, pictures and result."""
+    found = {split: errors(model, source.panel, source.sample_rate, takes) for split, takes in source.test.items() if takes}
+    test = {split: scored.scores().rounded() for split, scored in found.items()}
+    card = weights.Card(
+        name=source.name,
+        architecture=config.arch,
+        config=model.config.__dict__,
+        sample_rate=source.sample_rate,
+        panel=source.panel,
+        dbu_at_full_scale=source.dbu_at_full_scale,
+        training=training,
+        test=test,
+        created=datetime.now(UTC).strftime("%Y-%m-%d"),
+        mlxopto=mlxopto.__version__,
+    )
+    weights.save(folder / WEIGHTS, model, card)
+    if pictures:
+        from mlxopto import plots  # matplotlib
+
+        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
+        takes = source.test["unseen"] or source.validation or [source.sequence(0)]
+        plots.training_pictures(folder, model, card, log, takes, device_curve)
+    result = {
+        "run": str(folder),
+        "weights": str(folder / WEIGHTS),
+        "arch": config.arch,
+        "parameters": parameter_count(model),
+        **figures,
+        "test": test,
+        "takes": {split: scored.rows() for split, scored in found.items()},
+    }
+    with audio.replacing(folder / RESULT) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    return result
 
 
 def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> TrainConfig:

@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 from mlxopto import weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import DivergedError, RequestError
-from mlxopto.evaluation.scores import Errors, Scores, errors
+from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import Network, fresh
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
@@ -31,6 +31,11 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
+        """Raises RequestError: nothing to validate on, or weights to start from that do not fit."""
+        if not source.validation:
+            raise RequestError(
+                f"{source.description}, have no split val; at least 3 training settings are needed, or captures marked val"
+            )
         self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
         self._highest_rate = self.model.learning_rate if config.learning_rate is None else config.learning_rate
@@ -67,11 +72,7 @@ class Trainer:
 
     def validate(self) -> Scores:
         """Scores on the validation takes."""
-        return self._errors(self.source.validation).scores()
-
-    def test(self) -> dict[str, Errors]:
-        """Errors on the test splits that the source has."""
-        return {split: self._errors(takes) for split, takes in self.source.test.items() if takes}
+        return errors(self.model, self.source.panel, self.source.sample_rate, self.source.validation).scores()
 
     def arrays(self) -> dict[str, Any]:
         """Everything in arrays that `restore` needs."""
@@ -120,9 +121,6 @@ class Trainer:
         done = min(1.0, (self.step - warmup) / max(1, steps - warmup))
         low = high / 100
         return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
-
-    def _errors(self, takes: Any) -> Errors:
-        return errors(self.model, self.source.panel, self.source.sample_rate, takes)
 
 
 def _shapes(parameters: Any) -> dict[str, tuple[int, ...]]:

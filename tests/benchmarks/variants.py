@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlxopto.evaluation.scores import Scores
+from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import ARCHITECTURES, Opto
 from mlxopto.models.opto import OptoConfig
 from mlxopto.training import run
@@ -19,6 +19,7 @@ def trained(config: TrainConfig, make: Callable[[OptoConfig], Opto], hop: int = 
     trainer = Trainer(replace(config, frames=config.frames * OptoConfig.hop // hop), run.open_source(config))
     for _ in range(config.steps):
         trainer.advance()
-    scores = trainer.test()["unseen"].scores()
     trainer.close()
+    source = trainer.source
+    scores = errors(trainer.model, source.panel, source.sample_rate, source.test["unseen"]).scores()
     return trainer.model, scores

@@ -145,6 +145,9 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, weights_file, how):
         (["--data", "missing"], ["missing is not a folder"]),
         (["--program", "missing", "--steps", "1"], ["missing is not a folder with programme material"]),
         (["--init", "missing", "--steps", "1", "--quick"], ["no model 'missing'"]),
+        (["--calibrate"], ["--calibrate needs --init", "and --data"]),
+        (["--calibrate", "--init", "la2a", "--data", ".", "--minutes", "3"], ["leave out --minutes"]),
+        (["--calibrate", "--init", "la2a", "--data", ".", "--quick"], ["leave out --quick"]),
         (["--resume", "--out", "missing"], ["missing is not a run folder"]),
     ],
 )

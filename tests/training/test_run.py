@@ -204,6 +204,14 @@ def test_a_warm_start_from_another_panel_is_refused(captures, tmp_path, weights_
         run.train(config(captures, init=str(weights_file)), tmp_path / "run", lambda progress: None)
 
 
+def test_two_settings_are_too_few_to_train_on_but_not_to_test_on(captures, tmp_path):
+    manifest = json.loads((captures / "manifest.json").read_text())
+    (captures / "manifest.json").write_text(json.dumps(manifest[:3]))  # two to train on, one unseen
+    assert len(CaptureSource(captures, 0).test["unseen"]) == 1
+    with pytest.raises(RequestError, match="2 settings, 6 s, have no split val; at least 3 training settings"):
+        run.train(config(captures), tmp_path / "run", lambda progress: None)
+
+
 def test_divergence_ends_a_run_with_a_sentence(captures, monkeypatch):
     trainer = Trainer(config(captures), CaptureSource(captures, 0))
     trainer.model.head.weight = mx.full((1, 16), math.nan)

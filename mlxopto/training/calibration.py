@@ -1,0 +1,168 @@
+"""Few-shot calibration: a trained opto becomes another unit of its kind, from a few seconds of recording.
+
+Few numbers may move, all of them with a meaning: where the knobs stand, the output gain, a short filter that also aligns, what the
+detectors are mixed of, and the start of each parameter of the side-chain. What a turn of a knob changes stays as it was learnt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+
+from mlxopto.controls import Panel, latin_hypercube
+from mlxopto.data.takes import Take
+from mlxopto.engine import NativeEngine
+from mlxopto.models import Opto
+from mlxopto.nn.side_chain import REACH
+
+TAKES, LONGEST_S = 8, 4.0  # how much is listened to, from the start of each take
+SETTLING_S = 0.3  # left out at the start of a take, because nobody knows what the unit heard before; a quarter of a shorter one
+CANDIDATES = 512  # positions of the knobs that are tried first
+STARTS, STEPS = 3, 900  # descents begun from the best of them, and steps of each; the one that ends lowest is kept
+APART = 0.4  # half travels by which the starts differ in one knob at least
+LEARNING_RATE = 0.06
+LEAST_ESR = 1e-4  # a fit that is better than this counts little
+PARTS = (
+    *("threshold", "ratio", "knee", "range", "makeup", "average", "attack", "release"),
+    *("reduction_attack", "reduction_release"),
+)
+FREE = ("threshold", "makeup")  # input trim and output gain
+CHARGE, CHARGE_EACH = 0.001, 0.01  # a square neper, or e-fold, that the parameters of a part move together, and each by itself
+CHARGE_MIX = 0.0025  # of the mix of detectors and the shares of gain computers, as they are kept
+
+Show = Callable[[int, int, float, float], None]  # steps done, of how many, the loss, the learning rate
+
+
+def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int, show: Show) -> None:
+    """Changes the model until it does to the takes what the unit did.
+
+    Args:
+        takes: of the unit, at settings on the panel; the start of the first eight is listened to.
+    """
+    heard = _Heard(takes[:TAKES], panel, sample_rate)
+    descents = [_Descent(model, heard, *start) for start in _starts(model, panel, heard)]
+    for number, descent in enumerate(descents):
+        for step in range(STEPS):
+            rate = LEARNING_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
+            show(number * STEPS + step + 1, len(descents) * STEPS, descent.advance(rate), rate)
+    min(descents, key=lambda descent: descent.loss).settle()
+
+
+class Adjustments(nn.Module):
+    """What calibration moves: knobs in half travels, parameters of the side-chain in nepers or e-folds, the rest as it is kept."""
+
+    def __init__(self, model: Opto, offset: np.ndarray, log_gain: float):
+        super().__init__()
+        self.knobs = mx.array(offset, dtype=mx.float32)
+        self.together = {name: mx.zeros((1,)) for name in PARTS}
+        self.together["makeup"] = mx.array([log_gain])
+        starts = {name: getattr(model.side_chain, name).start for name in PARTS}
+        self.each = {name: mx.zeros_like(start) for name, start in starts.items() if start.size > 1}
+        self.mix, self.share = mx.zeros_like(model.side_chain.mix.start), mx.zeros_like(model.side_chain.share)
+        self.fir = mx.zeros_like(model.colour.fir)
+
+    def penalty(self) -> mx.array:
+        """The charge for what nothing in the recordings asks for."""
+        together = [mx.square(move).sum() for name, move in self.together.items() if name not in FREE]
+        each = [mx.square(move).sum() for move in self.each.values()]
+        mix = mx.square(self.mix).sum() + mx.square(self.share).sum()
+        return CHARGE * (sum(together) + mx.square(self.knobs).sum()) + CHARGE_EACH * sum(each) + CHARGE_MIX * mix
+
+    def on(self, base: Any) -> dict[str, Any]:
+        """The parameters, of those of a network, that differ with these adjustments; `knobs` is not in them."""
+        side_chain = base["side_chain"]
+        moved: dict[str, Any] = {
+            name: {"start": side_chain[name]["start"] + (move + self.each.get(name, 0.0)) * (1 / REACH)}
+            for name, move in self.together.items()
+        }
+        moved["mix"] = {"start": side_chain["mix"]["start"] + self.mix}
+        moved["share"] = side_chain["share"] + self.share
+        return {"side_chain": moved, "colour": {"fir": base["colour"]["fir"] + self.fir}}
+
+
+class _Heard:
+    """The takes side by side, float32 (takes, samples), zeros after the end of a short one; `counted` where the error counts."""
+
+    def __init__(self, takes: Sequence[Take], panel: Panel, sample_rate: int):
+        longest = round(LONGEST_S * sample_rate)
+        lengths = [min(longest, len(take.x)) for take in takes]
+        self.x, self.y, self.counted = (np.zeros((len(takes), max(lengths)), np.float32) for _ in range(3))
+        for row, (take, length) in enumerate(zip(takes, lengths, strict=True)):
+            settling = min(round(SETTLING_S * sample_rate), length // 4)
+            self.x[row, :length], self.y[row, :length] = take.x[:length], take.y[:length]
+            self.counted[row, settling:length] = 1
+        self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
+        self.turnable = np.array([control.taper != "steps" for control in panel.controls], np.float32)  # all but switches
+        self.power = (self.counted * np.square(self.y)).sum(axis=1)
+
+    def loss(self, y: mx.array) -> mx.array:
+        """The mean logarithm of the takes' ESR: y (takes, samples)."""
+        error = (mx.array(self.counted) * mx.square(y - mx.array(self.y))).sum(axis=1)
+        return mx.log(error / mx.array(self.power) + LEAST_ESR).mean()
+
+
+def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, float]]:
+    """Offsets of the knobs and log gains from which to descend: the best of many, and apart from one another."""
+    uniforms = np.random.default_rng(0).random((CANDIDATES, len(panel.controls))).tolist()
+    positions = np.array([panel.normalise(setting) for setting in latin_hypercube(panel, CANDIDATES, uniforms)])
+    offsets = [np.zeros(len(panel.controls)), *(heard.turnable * (positions - heard.knobs.mean(axis=0)))]
+    engine = NativeEngine(model, 1, "off")
+    tried = sorted(((*_trial(engine, heard, offset), tuple(offset)) for offset in offsets), key=lambda tried: tried[0])
+    chosen: list[tuple[np.ndarray, float]] = []
+    for _, log_gain, offset in tried:
+        if all(np.abs(np.subtract(offset, other)).max() >= APART for other, _ in chosen):
+            chosen.append((np.array(offset), log_gain))
+    return chosen[:STARTS]
+
+
+def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[float, float]:
+    """The mean log ESR of the takes with the knobs moved so far within their travel, each at its best gain; the mean log gain."""
+    losses, gains = [], []
+    for x, y, counted, knobs in zip(heard.x, heard.y, heard.counted, heard.knobs, strict=True):
+        engine.aim(np.clip(knobs + offset, -1, 1).tolist(), 1.0, 0.0)
+        engine.reset()
+        estimate = engine.process(x[:, None])[0][:, 0] * counted
+        product, power = float(estimate @ y), float(estimate @ estimate)
+        losses.append(math.log(1 - product**2 / (power * float((counted * y) @ y)) + LEAST_ESR))
+        gains.append(math.log(abs(product) / power))
+    return float(np.mean(losses)), float(np.mean(gains))
+
+
+class _Descent:
+    """Adam on the adjustments from one start."""
+
+    def __init__(self, model: Opto, heard: _Heard, offset: np.ndarray, log_gain: float):
+        self._model, self._heard, self._base = model, heard, model.parameters()
+        self._adjustments = Adjustments(model, offset, log_gain)
+        self._optimizer = optim.Adam(LEARNING_RATE, betas=[0.9, 0.99])
+        self._gradient = nn.value_and_grad(self._adjustments, self._objective)
+        self.loss = math.inf
+
+    def advance(self, learning_rate: float) -> float:
+        """One step; the loss before it."""
+        loss, gradient = self._gradient()
+        self._optimizer.learning_rate = learning_rate
+        self._optimizer.update(self._adjustments, gradient)
+        mx.eval(loss, self._adjustments.parameters(), self._optimizer.state)
+        self.loss = loss.item()
+        return self.loss
+
+    def settle(self) -> None:
+        """Leaves the model as adjusted."""
+        self._model.update(self._adjustments.on(self._base))
+        self._model.turn(self._turned())
+        mx.eval(self._model.parameters())
+
+    def _objective(self) -> mx.array:
+        self._model.update(self._adjustments.on(self._base))
+        y, _ = self._model(mx.array(self._heard.x), mx.array(self._heard.knobs) + self._turned())
+        return self._heard.loss(y) + self._adjustments.penalty()
+
+    def _turned(self) -> mx.array:
+        return self._adjustments.knobs * mx.array(self._heard.turnable)
