@@ -15,7 +15,7 @@ import typer
 from mlxopto import __version__
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, data, devices, eval, import_checkpoint, live, models, render, study, train
+from . import bench, data, devices, eval, import_checkpoint, live, match, models, render, study, train
 
 app = typer.Typer(
     name="mlxopto",
@@ -55,7 +55,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (render.render, live.live, devices.devices, train.train, models.models, bench.bench, study.study):
+for command in (render.render, live.live, match.match, devices.devices, train.train, models.models, bench.bench, study.study):
     app.command(command.__name__)(_interruptible(command))
 
 
