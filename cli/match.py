@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlxopto.controls import Control
     from mlxopto.match import Match
 
+UNLIKE = 0.3  # an ESR that no model of a compressor leaves on a recording of one
+
 
 def match(
     dry: Annotated[Path, typer.Argument(help="The recording before the compressor.")],
@@ -41,7 +43,11 @@ def match(
     with share_done("matching", LONG_S) as show:
         found = matching.match(compressor, x, y, sample_rate, show)
     controls = compressor.panel.controls
-    command = _command(dry, model, controls, found)
+    if found.esr > UNLIKE:
+        console.print(
+            f"warning: ESR {found.esr:.2f} is left; the recordings may be of different material, or too far apart in time"
+        )
+    command = _command(dry, x.shape[1], model, controls, found)
     if as_json:
         print(json.dumps(_document(controls, found, command)))
     else:
@@ -65,9 +71,16 @@ def _read(dry: Path, wet: Path, seconds: float) -> tuple[np.ndarray, np.ndarray,
     return x, y, sample_rate
 
 
-def _command(dry: Path, model: str | None, controls: tuple[Control, ...], found: Match) -> str:
-    """The render that does what was found."""
-    parts = ["mlxopto", "render", str(dry), "--model", knobs.model_name(model, None)]
+def _command(dry: Path, channels: int, model: str | None, controls: tuple[Control, ...], found: Match) -> str:
+    """The render that does what was found, but for lag and polarity."""
+    parts = [
+        "mlxopto",
+        "render",
+        str(dry),
+        "--model",
+        knobs.model_name(model, None),
+        *(["--link", "off"] if channels > 1 else []),
+    ]
     for control, knob in zip(controls, found.knobs, strict=True):
         parts += ["--set", f"{control.name}={_short(control, knob.value)}"]
     return shlex.join([*parts, f"--makeup={found.makeup_db:.2f}"])

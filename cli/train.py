@@ -94,7 +94,8 @@ def train(
             with _display() as show:
                 result = run.train(config, folder, show, ranks)
         except KeyboardInterrupt:
-            if (folder / run.CHECKPOINT).exists() and ranks.first:
+            begun = folder / (run.CONFIG if config.calibrate else run.CHECKPOINT)
+            if begun.exists() and ranks.first:
                 launch = f"mlx.launch -n {ranks.size} -- " if ranks.size > 1 else ""
                 console.print(f"to go on: {launch}mlxopto train --resume --out {folder}")
             raise

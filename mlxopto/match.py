@@ -19,6 +19,7 @@ from mlxopto.data.captures import SILENT_DBFS, lag_and_polarity, level_dbfs
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
 from mlxopto.metrics import esr, gain_error_db
+from mlxopto.models import Opto
 
 LONGEST_S, SHORTEST_S = 20.0, 1.0
 SETTLING_S = 0.3  # left out, because nobody knows what the unit heard before
@@ -73,6 +74,8 @@ def match(compressor: Compressor, dry: np.ndarray, wet: np.ndarray, sample_rate:
     Raises:
         RequestError: shapes that differ, too short, silent; another network than opto.
     """
+    if not isinstance(compressor.model, Opto):
+        raise RequestError(f"only models of the architecture opto can be matched, got {compressor.card.architecture}")
     dry, wet, lag, inverted = _aligned(dry, wet, sample_rate)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         search = _Search(compressor, dry, wet, sample_rate, pool)
@@ -88,16 +91,27 @@ def _aligned(dry: np.ndarray, wet: np.ndarray, sample_rate: int) -> tuple[np.nda
     dry, wet = (np.atleast_2d(signal.T).T[:samples].astype(np.float32) for signal in (dry, wet))
     if len(dry) < SHORTEST_S * sample_rate:
         raise RequestError(f"the recordings must last at least {SHORTEST_S:g} s, got {len(dry) / sample_rate:.2f} s")
-    for name, signal in (("dry", dry), ("wet", wet)):
-        if level_dbfs(signal) < SILENT_DBFS:
-            raise RequestError(f"the {name} recording is silent in its first {LONGEST_S:g} s ({level_dbfs(signal):.0f} dBFS)")
+    _check_audible(dry, wet)
     loudest = int(np.argmax(np.square(dry).sum(axis=0)))
     lag, polarity = lag_and_polarity(dry[:, loudest], wet[:, loudest])
     if lag > 0:
         dry, wet = dry[:-lag], wet[lag:]
     elif lag < 0:
         dry, wet = dry[-lag:], wet[:lag]
+    settled = round(SETTLING_S * sample_rate)
+    _check_audible(dry[settled:], wet[settled:])
+    if not polarity:
+        raise RequestError("the recordings never change, so that nothing can be matched")
     return np.ascontiguousarray(dry), np.ascontiguousarray(polarity * wet), lag, polarity < 0
+
+
+def _check_audible(dry: np.ndarray, wet: np.ndarray) -> None:
+    for name, signal in (("dry", dry), ("wet", wet)):
+        for number, channel in enumerate(signal.T):
+            level = level_dbfs(channel)
+            if level < SILENT_DBFS:
+                which = f", channel {number + 1}," if signal.shape[1] > 1 else ""
+                raise RequestError(f"the {name} recording{which} is silent in its first {LONGEST_S:g} s ({level:.0f} dBFS)")
 
 
 class _Search:
@@ -199,6 +213,8 @@ class _Search:
     def _jacobian(self, position: np.ndarray) -> np.ndarray:
         """(residuals, controls), central differences; one-sided at the ends of the travel, zeros for switches."""
         columns = np.flatnonzero(self._turnable)
+        if not len(columns):
+            return np.zeros((len(self._residuals([position])[0]), len(position)))
         sides = [
             [np.clip(position + sign * PROBE * (np.arange(len(position)) == c), -1, 1) for c in columns] for sign in (1, -1)
         ]
@@ -210,7 +226,7 @@ class _Search:
         return jacobian
 
     def _residuals(self, positions: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The weighted differences of gain at each position, nepers, after the output gain that makes them least."""
+        """The weighted differences of gain at each position, nepers, after the output gain of each channel that makes them least."""
 
         def work(job: tuple[int, NativeEngine]) -> list[np.ndarray]:
             first, engine = job
@@ -221,7 +237,7 @@ class _Search:
 
     def _residual(self, engine: NativeEngine, position: np.ndarray) -> np.ndarray:
         difference = 0.5 * (np.log(self._power(self._render(engine, position)) + 1e-12) - self._wanted)
-        difference -= (np.square(self._weight) * difference).sum() / np.square(self._weight).sum()
+        difference -= (np.square(self._weight) * difference).sum(axis=0) / np.square(self._weight).sum(axis=0)
         residual: np.ndarray = (self._weight * difference)[self._settling :].ravel()
         return residual
 

@@ -61,7 +61,9 @@ def test_a_stereo_recording_gives_the_settings_of_its_channels(monkeypatch):
     quick(monkeypatch)
     setting = PANEL.setting({"threshold": -15.0, "ratio": 3.0, "attack": 20.0, "release": 500.0})
     x = np.stack([material(4, 2), material(4, 3)], axis=1)
-    y = np.stack([device("cl1b").process(channel, RATE, setting) for channel in x.T], axis=1)
+    y = np.stack(
+        [level * device("cl1b").process(channel, RATE, setting) for level, channel in zip((1, 0.5), x.T, strict=True)], axis=1
+    )
     assert travel_between(found(x, y).setting, setting).max() < 7
 
 
@@ -84,6 +86,8 @@ def test_a_switch_is_told_where_it_is_heard(monkeypatch):
         (np.ones(RATE), np.ones(RATE + 1), "same samples and channels"),
         (np.ones(RATE // 2), np.ones(RATE // 2), "at least 1 s, got 0.50 s"),
         (np.ones(RATE), np.zeros(RATE), "the wet recording is silent"),
+        (np.ones(RATE), np.ones(RATE), "never change"),
+        (np.ones((RATE, 2)), np.stack([np.ones(RATE), np.zeros(RATE)], axis=1), "the wet recording, channel 2, is silent"),
     ],
 )
 def test_recordings_that_cannot_be_compared_are_refused(x, y, message):

@@ -16,9 +16,11 @@ import mlx.optimizers as optim
 import numpy as np
 
 from mlxopto.controls import Panel, latin_hypercube
+from mlxopto.data.captures import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
-from mlxopto.models import Opto
+from mlxopto.errors import RequestError
+from mlxopto.models import Network, Opto
 from mlxopto.nn.side_chain import REACH
 
 TAKES, LONGEST_S = 8, 4.0  # how much is listened to, from the start of each take
@@ -27,6 +29,7 @@ CANDIDATES = 512  # positions of the knobs that are tried first
 STARTS, STEPS = 3, 900  # descents begun from the best of them, and steps of each; the one that ends lowest is kept
 APART = 0.4  # half travels by which the starts differ in one knob at least
 LEARNING_RATE = 0.06
+TINY = 1e-12  # power that is silence
 LEAST_ESR = 1e-4  # a fit that is better than this counts little
 PARTS = (
     *("threshold", "ratio", "knee", "range", "makeup", "average", "attack", "release"),
@@ -37,6 +40,19 @@ CHARGE, CHARGE_EACH = 0.001, 0.01  # a square neper, or e-fold, that the paramet
 CHARGE_MIX = 0.0025  # of the mix of detectors and the shares of gain computers, as they are kept
 
 Show = Callable[[int, int, float, float], None]  # steps done, of how many, the loss, the learning rate
+
+
+def check(model: Network, takes: Sequence[Take], sample_rate: int) -> None:
+    """Raises RequestError: another network than opto, or a take that is silent where it is listened to."""
+    if not isinstance(model, Opto):
+        raise RequestError(f"only models of the architecture opto can be calibrated, got {type(model).__name__}")
+    for take in takes[:TAKES]:
+        heard = _counted(take, sample_rate)
+        for path, signal in ((take.input, take.x), (take.target, take.y)):
+            if (level := level_dbfs(signal[heard])) < SILENT_DBFS:
+                raise RequestError(
+                    f"{path or 'a take'} is silent ({level:.0f} dBFS) in its first {LONGEST_S:g} s, which calibration listens to"
+                )
 
 
 def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int, show: Show) -> None:
@@ -92,11 +108,11 @@ class _Heard:
     def __init__(self, takes: Sequence[Take], panel: Panel, sample_rate: int):
         longest = round(LONGEST_S * sample_rate)
         lengths = [min(longest, len(take.x)) for take in takes]
+        parts = [_counted(take, sample_rate) for take in takes]
         self.x, self.y, self.counted = (np.zeros((len(takes), max(lengths)), np.float32) for _ in range(3))
-        for row, (take, length) in enumerate(zip(takes, lengths, strict=True)):
-            settling = min(round(SETTLING_S * sample_rate), length // 4)
+        for row, (take, length, part) in enumerate(zip(takes, lengths, parts, strict=True)):
             self.x[row, :length], self.y[row, :length] = take.x[:length], take.y[:length]
-            self.counted[row, settling:length] = 1
+            self.counted[row, part] = 1
         self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
         self.turnable = np.array([control.taper != "steps" for control in panel.controls], np.float32)  # all but switches
         self.power = (self.counted * np.square(self.y)).sum(axis=1)
@@ -105,6 +121,12 @@ class _Heard:
         """The mean logarithm of the takes' ESR: y (takes, samples)."""
         error = (mx.array(self.counted) * mx.square(y - mx.array(self.y))).sum(axis=1)
         return mx.log(error / mx.array(self.power) + LEAST_ESR).mean()
+
+
+def _counted(take: Take, sample_rate: int) -> slice:
+    """The samples of a take whose error counts."""
+    length = min(round(LONGEST_S * sample_rate), len(take.x))
+    return slice(min(round(SETTLING_S * sample_rate), length // 4), length)
 
 
 def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, float]]:
@@ -122,15 +144,15 @@ def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, 
 
 
 def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[float, float]:
-    """The mean log ESR of the takes with the knobs moved so far within their travel, each at its best gain; the mean log gain."""
+    """The mean log ESR of the takes with the knobs moved so far, each at its best gain; the mean log gain."""
     losses, gains = [], []
     for x, y, counted, knobs in zip(heard.x, heard.y, heard.counted, heard.knobs, strict=True):
-        engine.aim(np.clip(knobs + offset, -1, 1).tolist(), 1.0, 0.0)
+        engine.aim((knobs + offset).tolist(), 1.0, 0.0)
         engine.reset()
         estimate = engine.process(x[:, None])[0][:, 0] * counted
-        product, power = float(estimate @ y), float(estimate @ estimate)
-        losses.append(math.log(1 - product**2 / (power * float((counted * y) @ y)) + LEAST_ESR))
-        gains.append(math.log(abs(product) / power))
+        product, power = abs(float(estimate @ y)) + TINY, float(estimate @ estimate) + TINY
+        losses.append(math.log(max(0.0, 1 - product**2 / (power * float((counted * y) @ y))) + LEAST_ESR))
+        gains.append(math.log(product / power))
     return float(np.mean(losses)), float(np.mean(gains))
 
 

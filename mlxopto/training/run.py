@@ -22,7 +22,7 @@ import numpy as np
 import mlxopto
 from mlxopto import audio, engines, weights
 from mlxopto.data.formats import open_folder
-from mlxopto.data.takes import Source
+from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
 from mlxopto.errors import Notice, RequestError, WorkError
@@ -78,9 +78,7 @@ def train(
         if config.calibrate:
             if ranks.size > 1:
                 raise RequestError("calibration runs on one machine, without mlx.launch")
-            model = new_model(config, source)
-            _begin(folder, config)
-            return _calibrated(config, source, model, folder, report, pictures)
+            return _calibrated(config, source, new_model(config, source), folder, report, pictures)
         if not config.steps:
             config = measured(config, source, ranks)
         trainer = Trainer(config, source, ranks)
@@ -292,10 +290,11 @@ def _calibrated(
     config: TrainConfig, source: Source, model: Network, folder: Path, report: Report, pictures: bool
 ) -> dict[str, Any]:
     """Few-shot calibration instead of a run of steps."""
-    if not isinstance(model, Opto):
-        raise RequestError(f"only models of the architecture opto can be calibrated, {config.init} is {config.arch}")
+    takes = _listened_to(source)
+    calibration.check(model, takes, source.sample_rate)
+    assert isinstance(model, Opto)
+    _begin(folder, config)
     start = time.monotonic()
-    takes = [source.sequence(index) for index in range(min(calibration.TAKES, source.training_settings))]
     audio_s = sum(min(len(take.x) / source.sample_rate, calibration.LONGEST_S) for take in takes)
 
     def show(step: int, steps: int, loss: float, learning_rate: float) -> None:
@@ -315,6 +314,15 @@ def _calibrated(
     }
     figures = {"seconds": round(seconds, 1), "calibration": {"before": before.rounded(), "after": after.rounded()}}
     return _conclude(folder, config, source, model, training, figures, None, pictures)
+
+
+def _listened_to(source: Source) -> list[Take]:
+    """Different training takes, as many as calibration hears, from a few times around those that there are."""
+    takes: dict[tuple[object, ...], Take] = {}
+    for index in range(4 * calibration.TAKES):
+        take = source.sequence(index)
+        takes.setdefault((take.input, take.target, *take.setting.values()), take)
+    return list(takes.values())[: calibration.TAKES]
 
 
 def _conclude(

@@ -105,6 +105,17 @@ def test_a_calibration_is_a_run_and_may_be_begun_again(tmp_path, noise, monkeypa
     }
 
 
+def test_a_take_that_is_silent_where_it_is_listened_to_is_named_and_leaves_nothing(tmp_path, noise):
+    take = other_unit(np.concatenate([noise, noise]), 70)
+    config = folder_of(tmp_path, take.x, take.y, "la2a", take.setting)
+    late = np.concatenate([np.zeros(5 * RATE, np.float32), noise])
+    for kind in "xy":
+        soundfile.write(tmp_path / f"{kind}_train.wav", late, RATE, "FLOAT")
+    with pytest.raises(RequestError, match=r"x_train.wav is silent \(-120 dBFS\) in its first 4 s"):
+        run.train(config, tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_architectures_are_not_calibrated(tmp_path, noise):
     take = other_unit(np.concatenate([noise, noise]), 70)
     config = folder_of(tmp_path, take.x, take.y, "la2a", take.setting)
