@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,7 @@ class CaptureSource:
         """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall differently."""
         take = shuffled(self._train, self.seed, index)
         shift = int(np.random.default_rng([self.seed, 1, index]).integers(16))
-        return Take(take.x[shift:], take.y[shift:], take.setting)
+        return replace(take, x=take.x[shift:], y=take.y[shift:])
 
 
 def hold_out(takes: list[Take], seed: int) -> tuple[list[Take], list[Take]]:
