@@ -79,6 +79,10 @@ def train(
             if ranks.size > 1:
                 raise RequestError("calibration runs on one machine, without mlx.launch")
             return _calibrated(config, source, new_model(config, source), folder, report, pictures)
+        if not source.validation:
+            raise RequestError(
+                f"{source.description}, have no split val; at least 3 training settings are needed, or captures marked val"
+            )
         if not config.steps:
             config = measured(config, source, ranks)
         trainer = Trainer(config, source, ranks)

@@ -31,11 +31,6 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
-        """Raises RequestError: nothing to validate on, or weights to start from that do not fit."""
-        if not source.validation:
-            raise RequestError(
-                f"{source.description}, have no split val; at least 3 training settings are needed, or captures marked val"
-            )
         self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
         self._highest_rate = self.model.learning_rate if config.learning_rate is None else config.learning_rate
