@@ -19,7 +19,7 @@ from .display import LONG_S, console, share_done
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlxopto.controls import Control
+    from mlxopto.controls import Control, Panel
     from mlxopto.match import Match
 
 UNLIKE = 0.3  # an ESR that no model of a compressor leaves on a recording of one
@@ -42,16 +42,16 @@ def match(
     x, y, sample_rate = _read(dry, wet, matching.LONGEST_S)
     with share_done("matching", LONG_S) as show:
         found = matching.match(compressor, x, y, sample_rate, show)
-    controls = compressor.panel.controls
+    panel = compressor.panel
     if found.esr > UNLIKE:
         console.print(
             f"warning: ESR {found.esr:.2f} is left; the recordings may be of different material, or too far apart in time"
         )
-    command = _command(dry, x.shape[1], model, controls, found)
+    command = _command(dry, x.shape[1], model, panel, found)
     if as_json:
-        print(json.dumps(_document(controls, found, command)))
+        print(json.dumps(_document(panel, found, command)))
     else:
-        _show(controls, found, command)
+        _show(panel, found, command)
 
 
 def _read(dry: Path, wet: Path, seconds: float) -> tuple[np.ndarray, np.ndarray, int]:
@@ -71,17 +71,12 @@ def _read(dry: Path, wet: Path, seconds: float) -> tuple[np.ndarray, np.ndarray,
     return x, y, sample_rate
 
 
-def _command(dry: Path, channels: int, model: str | None, controls: tuple[Control, ...], found: Match) -> str:
+def _command(dry: Path, channels: int, model: str | None, panel: Panel, found: Match) -> str:
     """The render that does what was found, but for lag and polarity."""
-    parts = [
-        "mlxopto",
-        "render",
-        str(dry),
-        "--model",
-        knobs.model_name(model, None),
-        *(["--link", "off"] if channels > 1 else []),
-    ]
-    for control, knob in zip(controls, found.knobs, strict=True):
+    parts = ["mlxopto", "render", str(dry), "--model", knobs.model_name(model, None)]
+    if channels > 1:
+        parts += ["--link", "off"]
+    for control, knob in zip(panel.controls, found.knobs, strict=True):
         parts += ["--set", f"{control.name}={_short(control, knob.value)}"]
     return shlex.join([*parts, f"--makeup={found.makeup_db:.2f}"])
 
@@ -91,17 +86,12 @@ def _short(control: Control, value: float) -> str:
     return control.format(min(max(float(f"{value:.4g}"), control.low), control.high))
 
 
-def _document(controls: tuple[Control, ...], found: Match, command: str) -> dict[str, object]:
+def _document(panel: Panel, found: Match, command: str) -> dict[str, object]:
+    controls = knobs.as_json(panel, found.setting)
+    for knob in found.knobs:
+        controls[knob.name] |= {"interval": [knob.low, knob.high], "known": knob.known}
     return {
-        "controls": {
-            control.name: {
-                "value": knob.value,
-                "unit": control.unit,
-                "interval": [knob.low, knob.high],
-                "known": knob.known,
-            }
-            for control, knob in zip(controls, found.knobs, strict=True)
-        },
+        "controls": controls,
         "makeup_db": found.makeup_db,
         "esr": found.esr,
         "gain_error_db": found.gain_error_db,
@@ -111,16 +101,14 @@ def _document(controls: tuple[Control, ...], found: Match, command: str) -> dict
     }
 
 
-def _show(controls: tuple[Control, ...], found: Match, command: str) -> None:
+def _show(panel: Panel, found: Match, command: str) -> None:
     out = Console(highlight=False)
     table = Table()
     for heading in ("control", "setting", "between", ""):
         table.add_column(heading)
-    for control, knob in zip(controls, found.knobs, strict=True):
-        interval = (
-            f"{_short(control, knob.low)} and {_short(control, knob.high)}" if knob.known else "the recording does not tell"
-        )
-        table.add_row(control.name, _short(control, knob.value), interval)
+    for control, knob in zip(panel.controls, found.knobs, strict=True):
+        interval = f"{_short(control, knob.low)} and {_short(control, knob.high)}"
+        table.add_row(control.name, _short(control, knob.value), interval, "" if knob.known else "hardly told by the recording")
     out.print(table)
     out.print(
         f"output gain {found.makeup_db:+.1f} dB; what is left: ESR {found.esr:.1e}, gain error {found.gain_error_db:.2f} dB RMS",

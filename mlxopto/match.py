@@ -7,14 +7,15 @@ in nepers, in short windows. That does not care about output level, polarity or 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from mlxopto import knob_search
 from mlxopto.compressor import Compressor
-from mlxopto.controls import Setting, latin_hypercube
+from mlxopto.controls import Setting
 from mlxopto.data.captures import SILENT_DBFS, lag_and_polarity, level_dbfs
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
@@ -22,14 +23,9 @@ from mlxopto.metrics import esr, gain_error_db
 from mlxopto.models import Opto
 
 LONGEST_S, SHORTEST_S = 20.0, 1.0
-SETTLING_S = 0.3  # left out, because nobody knows what the unit heard before
 WINDOW_S = 128 / 48000
 AUDIBLE = 1e-6  # power of -60 dBFS: what is fainter hardly counts
-CANDIDATES, STARTS, APART = (
-    384,
-    6,
-    0.4,
-)  # settings tried, descents from the best, half travels by which these differ in one knob at least
+CANDIDATES, STARTS = 384, 6  # settings tried, descents from the best of them
 DESCENT = 15  # steps of Levenberg-Marquardt at most
 PROBE = 0.02  # half travels to either side, for derivatives
 BLOCK_S = 2.0  # errors of the model last, so that a block counts as one observation
@@ -91,14 +87,13 @@ def _aligned(dry: np.ndarray, wet: np.ndarray, sample_rate: int) -> tuple[np.nda
     dry, wet = (np.atleast_2d(signal.T).T[:samples].astype(np.float32) for signal in (dry, wet))
     if len(dry) < SHORTEST_S * sample_rate:
         raise RequestError(f"the recordings must last at least {SHORTEST_S:g} s, got {len(dry) / sample_rate:.2f} s")
-    _check_audible(dry, wet)
     loudest = int(np.argmax(np.square(dry).sum(axis=0)))
     lag, polarity = lag_and_polarity(dry[:, loudest], wet[:, loudest])
     if lag > 0:
         dry, wet = dry[:-lag], wet[lag:]
     elif lag < 0:
         dry, wet = dry[-lag:], wet[:lag]
-    settled = round(SETTLING_S * sample_rate)
+    settled = round(knob_search.SETTLING_S * sample_rate)
     _check_audible(dry[settled:], wet[settled:])
     if not polarity:
         raise RequestError("the recordings never change, so that nothing can be matched")
@@ -121,23 +116,22 @@ class _Search:
         self.panel, self.dry, self.wet, self.rate, self._pool = compressor.panel, dry, wet, sample_rate, pool
         self._engines = [NativeEngine(compressor.model, dry.shape[1], "off", sample_rate) for _ in range(os.cpu_count() or 1)]
         self._window = round(WINDOW_S * sample_rate)
-        self._settling = round(SETTLING_S / WINDOW_S)
+        self._settling = round(knob_search.SETTLING_S / WINDOW_S)
         heard = self._power(dry)
         self._weight = np.sqrt(heard / (heard + AUDIBLE))
         self._wanted = np.log(self._power(wet) + 1e-12)
-        self._turnable = np.array([control.taper != "steps" for control in self.panel.controls])
+        self._turnable = knob_search.turnable(self.panel)
 
     def descents(self, show: Callable[[float], None]) -> list[_End]:
         """Where descents from the best of many settings end, the lowest first."""
-        uniforms = np.random.default_rng(0).random((CANDIDATES, len(self.panel.controls))).tolist()
-        candidates = [np.array(self.panel.normalise(s)) for s in latin_hypercube(self.panel, CANDIDATES, uniforms)]
-        costs = []
+        candidates = list(knob_search.spread(self.panel, CANDIDATES))
+        costs: list[float] = []
         for at in range(0, CANDIDATES, 16):
             costs += [float(r @ r) for r in self._residuals(candidates[at : at + 16])]
             show(0.5 * len(costs) / CANDIDATES)
-        ends = []
-        for start in (starts := self._apart([candidates[i] for i in np.argsort(costs)])):
-            ends.append(self._descend(start))
+        ranked, ends = [candidates[i] for i in np.argsort(costs)], []
+        for start in (starts := knob_search.starts(ranked, self._turnable, STARTS)):
+            ends.append(self._descend(ranked[start]))
             show(0.5 + 0.5 * len(ends) / len(starts))
         return sorted(ends, key=lambda end: end.cost)
 
@@ -159,16 +153,6 @@ class _Search:
         return Match(
             tuple(knobs), 20 * float(np.log10(abs(gain) + 1e-12)), esr(self.wet, scaled), float(np.mean(errors)), lag, inverted
         )
-
-    def _apart(self, candidates: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """The first ones that are apart from one another, two with each position of the switches at least."""
-        chosen: list[np.ndarray] = []
-        for candidate in candidates:
-            alike = sum(np.array_equal(candidate[~self._turnable], other[~self._turnable]) for other in chosen)
-            new = all(np.abs(candidate - other).max() >= APART for other in chosen)
-            if new and (len(chosen) < STARTS or (alike < 2 and not self._turnable.all())):
-                chosen.append(candidate)
-        return chosen
 
     def _descend(self, position: np.ndarray) -> _End:
         """Levenberg-Marquardt within the travel; switches stay."""

@@ -15,19 +15,19 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
 
-from mlxopto.controls import Panel, latin_hypercube
+from mlxopto import knob_search
+from mlxopto.controls import Panel
 from mlxopto.data.captures import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, Opto
 from mlxopto.nn.side_chain import REACH
+from mlxopto.training.schedule import learning_rate
 
-TAKES, LONGEST_S = 8, 4.0  # how much is listened to, from the start of each take
-SETTLING_S = 0.3  # left out at the start of a take, because nobody knows what the unit heard before; a quarter of a shorter one
+TAKES, LONGEST_S = 8, 4.0  # takes that are enough, and what is listened to from the start of each
 CANDIDATES = 512  # positions of the knobs that are tried first
 STARTS, STEPS = 3, 900  # descents begun from the best of them, and steps of each; the one that ends lowest is kept
-APART = 0.4  # half travels by which the starts differ in one knob at least
 LEARNING_RATE = 0.06
 TINY = 1e-12  # power that is silence
 LEAST_ESR = 1e-4  # a fit that is better than this counts little
@@ -46,7 +46,7 @@ def check(model: Network, takes: Sequence[Take], sample_rate: int) -> None:
     """Raises RequestError: another network than opto, or a take that is silent where it is listened to."""
     if not isinstance(model, Opto):
         raise RequestError(f"only models of the architecture opto can be calibrated, got {type(model).__name__}")
-    for take in takes[:TAKES]:
+    for take in takes:
         heard = _counted(take, sample_rate)
         for path, signal in ((take.input, take.x), (take.target, take.y)):
             if (level := level_dbfs(signal[heard])) < SILENT_DBFS:
@@ -59,13 +59,13 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
     """Changes the model until it does to the takes what the unit did.
 
     Args:
-        takes: of the unit, at settings on the panel; the start of the first eight is listened to.
+        takes: of the unit, at settings on the panel; the start of each is listened to.
     """
-    heard = _Heard(takes[:TAKES], panel, sample_rate)
+    heard = _Heard(takes, panel, sample_rate)
     descents = [_Descent(model, heard, *start) for start in _starts(model, panel, heard)]
     for number, descent in enumerate(descents):
         for step in range(STEPS):
-            rate = LEARNING_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
+            rate = learning_rate(step, STEPS, LEARNING_RATE)
             show(number * STEPS + step + 1, len(descents) * STEPS, descent.advance(rate), rate)
     min(descents, key=lambda descent: descent.loss).settle()
 
@@ -114,7 +114,7 @@ class _Heard:
             self.x[row, :length], self.y[row, :length] = take.x[:length], take.y[:length]
             self.counted[row, part] = 1
         self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
-        self.turnable = np.array([control.taper != "steps" for control in panel.controls], np.float32)  # all but switches
+        self.turnable = knob_search.turnable(panel)
         self.power = (self.counted * np.square(self.y)).sum(axis=1)
 
     def loss(self, y: mx.array) -> mx.array:
@@ -124,23 +124,20 @@ class _Heard:
 
 
 def _counted(take: Take, sample_rate: int) -> slice:
-    """The samples of a take whose error counts."""
+    """The samples of a take whose error counts: without its first 0.3 s, or a quarter if it is short."""
     length = min(round(LONGEST_S * sample_rate), len(take.x))
-    return slice(min(round(SETTLING_S * sample_rate), length // 4), length)
+    return slice(min(round(knob_search.SETTLING_S * sample_rate), length // 4), length)
 
 
 def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, float]]:
     """Offsets of the knobs and log gains from which to descend: the best of many, and apart from one another."""
-    uniforms = np.random.default_rng(0).random((CANDIDATES, len(panel.controls))).tolist()
-    positions = np.array([panel.normalise(setting) for setting in latin_hypercube(panel, CANDIDATES, uniforms)])
-    offsets = [np.zeros(len(panel.controls)), *(heard.turnable * (positions - heard.knobs.mean(axis=0)))]
+    moves = heard.turnable * (knob_search.spread(panel, CANDIDATES) - heard.knobs.mean(axis=0))
+    offsets = [np.zeros(len(panel.controls)), *moves]
     engine = NativeEngine(model, 1, "off")
-    tried = sorted(((*_trial(engine, heard, offset), tuple(offset)) for offset in offsets), key=lambda tried: tried[0])
-    chosen: list[tuple[np.ndarray, float]] = []
-    for _, log_gain, offset in tried:
-        if all(np.abs(np.subtract(offset, other)).max() >= APART for other, _ in chosen):
-            chosen.append((np.array(offset), log_gain))
-    return chosen[:STARTS]
+    losses, gains = zip(*(_trial(engine, heard, offset) for offset in offsets), strict=True)
+    best_first = np.argsort(losses, kind="stable")
+    ranked = [offsets[i] for i in best_first]
+    return [(ranked[i], gains[best_first[i]]) for i in knob_search.starts(ranked, heard.turnable, STARTS)]
 
 
 def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[float, float]:
@@ -166,10 +163,10 @@ class _Descent:
         self._gradient = nn.value_and_grad(self._adjustments, self._objective)
         self.loss = math.inf
 
-    def advance(self, learning_rate: float) -> float:
-        """One step; the loss before it."""
+    def advance(self, rate: float) -> float:
+        """One step at a learning rate; the loss before it."""
         loss, gradient = self._gradient()
-        self._optimizer.learning_rate = learning_rate
+        self._optimizer.learning_rate = rate
         self._optimizer.update(self._adjustments, gradient)
         mx.eval(loss, self._adjustments.parameters(), self._optimizer.state)
         self.loss = loss.item()

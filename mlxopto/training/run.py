@@ -321,12 +321,14 @@ def _calibrated(
 
 
 def _listened_to(source: Source) -> list[Take]:
-    """Different training takes, as many as calibration hears, from a few times around those that there are."""
+    """Different training takes, as many as calibration needs, from a few times around those that there are."""
     takes: dict[tuple[object, ...], Take] = {}
     for index in range(4 * calibration.TAKES):
         take = source.sequence(index)
         takes.setdefault((take.input, take.target, *take.setting.values()), take)
-    return list(takes.values())[: calibration.TAKES]
+        if len(takes) == calibration.TAKES:
+            break
+    return list(takes.values())
 
 
 def _conclude(

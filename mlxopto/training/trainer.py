@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import mlx.core as mx
@@ -18,6 +17,7 @@ from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
 from mlxopto.training.gpu_step import GpuStep
 from mlxopto.training.ranks import ALONE, Ranks
+from mlxopto.training.schedule import learning_rate
 from mlxopto.training.step import Step, StepResult
 from mlxopto.training.stream import Stream
 
@@ -108,14 +108,8 @@ class Trainer:
         mx.eval(self.model.parameters(), self._optimizer.state)
 
     def _learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine to a hundredth."""
-        steps, high = self.config.steps, self._highest_rate
-        warmup = min(self.config.warmup, steps // 5)
-        if self.step < warmup:
-            return high * self.step / warmup
-        done = min(1.0, (self.step - warmup) / max(1, steps - warmup))
-        low = high / 100
-        return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
+        steps = self.config.steps
+        return learning_rate(self.step, steps, self._highest_rate, min(self.config.warmup, steps // 5))
 
 
 def _shapes(parameters: Any) -> dict[str, tuple[int, ...]]:
