@@ -16,7 +16,7 @@ from mlxopto.models.encoder_decoder import EncoderDecoder
 from mlxopto.models.lstm import Lstm
 from mlxopto.models.lstm_b import LstmB
 from mlxopto.models.network import Network, State
-from mlxopto.models.opto import Opto, OptoConfig
+from mlxopto.models.opto import LightConfig, Opto, OptoConfig
 from mlxopto.models.s4d import S4d
 from mlxopto.models.s6_paper import MemorylessConfig, S6Paper, S6PaperConfig
 from mlxopto.models.tcn_b import TcnB
@@ -26,6 +26,7 @@ __all__ = ["ARCHITECTURES", "Network", "Opto", "State", "build", "fresh", "param
 
 ARCHITECTURES: dict[str, tuple[Any, Any]] = {
     "opto": (Opto, OptoConfig),
+    "opto_light": (Opto, LightConfig),
     "s6_paper": (S6Paper, S6PaperConfig),
     "s6_memoryless": (S6Paper, MemorylessConfig),
     "s4d": (S4d, ConditionedConfig),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -29,11 +30,19 @@ class OptoConfig:
     blocks: int = 2
     knob_hidden: int = 0  # units of a layer that lets knobs act on one another; needs many training settings
 
-    @staticmethod
-    def for_panel(panel: Panel, sample_rate: int, settings: int) -> OptoConfig:
+    @classmethod
+    def for_panel(cls, panel: Panel, sample_rate: int, settings: int) -> Self:
         """What suits a panel and the number of settings that there are to learn from."""
         hidden = KNOB_HIDDEN if settings >= MANY_SETTINGS else 0
-        return OptoConfig(len(panel.controls), sample_rate, knob_hidden=hidden)
+        return cls(len(panel.controls), sample_rate, knob_hidden=hidden)
+
+
+@dataclass(frozen=True)
+class LightConfig(OptoConfig):
+    """Half the cost: frames twice as long and a single block."""
+
+    hop: int = 32
+    blocks: int = 1
 
 
 class Block(nn.Module):

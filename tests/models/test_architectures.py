@@ -14,7 +14,7 @@ from mlxopto.devices import DEVICES, device
 from mlxopto.errors import RequestError
 from mlxopto.models import ARCHITECTURES, Network, build, fresh, parameter_count
 
-PAPERS = [name for name in ARCHITECTURES if name != "opto"]
+PAPERS = [name for name in ARCHITECTURES if not name.startswith("opto")]
 KNOBS = mx.array([[0.1, -0.5, 0.3, 0.9], [-1.0, 1.0, 0.0, 0.2]])
 
 
