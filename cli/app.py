@@ -15,7 +15,22 @@ import typer
 from mlxopto import __version__
 from mlxopto.errors import MlxoptoError, Notice, WorkError
 
-from . import bench, data, devices, eval, import_checkpoint, live, match, models, render, study, train
+from . import (
+    bench,
+    capture,
+    capture_init,
+    capture_plan,
+    data,
+    devices,
+    eval,
+    import_checkpoint,
+    live,
+    match,
+    models,
+    render,
+    study,
+    train,
+)
 
 app = typer.Typer(
     name="mlxopto",
@@ -65,6 +80,13 @@ app.command("import")(_interruptible(import_checkpoint.import_checkpoint))
 recordings = typer.Typer(no_args_is_help=True, help="Recordings to train on.", rich_markup_mode=None)
 recordings.command("check")(_interruptible(data.check))
 app.add_typer(recordings, name="data")
+
+
+captures = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+captures.callback(help=capture.capture.__doc__)(_interruptible(capture.capture))
+captures.command("init")(_interruptible(capture_init.init))
+captures.command("plan")(_interruptible(capture_plan.plan))
+app.add_typer(captures, name="capture")
 
 
 def main() -> None:

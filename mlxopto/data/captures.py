@@ -49,7 +49,7 @@ def load_panel(path: Path) -> tuple[str, Panel, float | None]:
     Raises:
         RequestError: not JSON, or a key that is missing or wrong, named.
     """
-    document = _json(path)
+    document = read_json(path)
     if not isinstance(document, dict):
         raise RequestError(f"{path} must hold one JSON object")
     entries = _field(document, "controls", list, str(path))
@@ -81,13 +81,25 @@ def load_panel(path: Path) -> tuple[str, Panel, float | None]:
     return _field(document, "device", str, str(path)), Panel(tuple(controls)), level
 
 
+def panel_document(name: str, panel: Panel, dbu_at_full_scale: float | None = None) -> dict[str, Any]:
+    """What `load_panel` reads, for a device.json."""
+    scales = {"linear": "lin", "log": "log", "steps": "int"}
+    controls = []
+    for control in panel.controls:
+        entry = {"name": control.name, "unit": control.unit, "low": control.low, "high": control.high}
+        entry |= {"scale": scales[control.taper], "default": control.start}
+        controls.append(entry | ({"positions": dict(control.positions)} if control.positions else {}))
+    level = {} if dbu_at_full_scale is None else {"dbu_at_full_scale": dbu_at_full_scale}
+    return {"device": name, **level, "controls": controls}
+
+
 def load_manifest(path: Path, panel: Panel) -> list[Capture]:
     """The entries of a manifest.json, their settings checked against the panel.
 
     Raises:
         RequestError: not JSON, a key that is missing or wrong, a control or value that the panel lacks; entry named.
     """
-    entries = _json(path)
+    entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise RequestError(f"{path} must hold a list of captures")
     captures = []
@@ -273,7 +285,8 @@ def _clipped_run(signal: np.ndarray) -> int:
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Raises RequestError: not there, or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

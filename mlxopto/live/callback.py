@@ -8,6 +8,7 @@ from numba import carray, types
 from mlxopto.compiled import inner, native_callback
 from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
 from mlxopto.live.lockfree import RING_WORDS, SETTINGS_WORDS, SIZE, SLOTS, floats_at, ints_at, pull, push, take
+from mlxopto.live.stream import COMPLETE, CONTINUE, SIGNATURE
 from mlxopto.vector import keep_between
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
@@ -25,11 +26,6 @@ NOT_NUMBERS, UNRECORDED, UNPLAYED, SPENT_NS, BLOCK = range(8, 13)
 COUNTERS_SIZE = 13
 BINS_A_DECADE, DECADES, LEAST_LOAD = 100, 6, 1e-5  # of the histogram
 METER_FIELDS = 2  # of a row of meters: samples, lowest gain; then peaks in, peaks out, a channel each
-SIGNATURE = types.int32(
-    types.CPointer(types.float32), types.CPointer(types.float32), types.uint64, types.CPointer(types.float64), types.uint64,
-    types.CPointer(types.int64),
-)  # fmt: skip
-CONTINUE, COMPLETE = 0, 1
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.CPointer(types.int64)))
 
 

@@ -44,8 +44,8 @@ def _store(builder: Any, pointer: Any, value: Any) -> Any:
 
 
 _exchange = _atomic(lambda builder, pointer, value: builder.atomic_rmw("xchg", pointer, value, "acq_rel"))
-_release = _atomic(_store)
-_acquire = _atomic(lambda builder, pointer, _value: builder.load_atomic(pointer, "acquire", 8))
+release = _atomic(_store)
+acquire = _atomic(lambda builder, pointer, _value: builder.load_atomic(pointer, "acquire", 8))
 
 
 @intrinsic
@@ -81,7 +81,7 @@ def put(words, values):
 @kernel
 def take(words):
     """Reader: the slot with the latest values if they are new, otherwise -1. The slot stays the reader's until the next call."""
-    if not _acquire(words, MIDDLE, 0) & _DIRTY:
+    if not acquire(words, MIDDLE, 0) & _DIRTY:
         return -1
     words[FRONT] = _exchange(words, MIDDLE, words[FRONT]) & 3
     return words[FRONT]
@@ -91,12 +91,12 @@ def take(words):
 def push(words, rows):
     """Writer: appends (count, width) to a ring; returns how many rows there was room for, the first ones."""
     written = words[WRITTEN]
-    count = min(len(rows), words[ROWS] - (written - _acquire(words, READ, 0)))
+    count = min(len(rows), words[ROWS] - (written - acquire(words, READ, 0)))
     data = carray(floats_at(words[DATA]), (words[ROWS], words[WIDTH]))
     for i in range(count):
         for k in range(words[WIDTH]):
             data[(written + i) % words[ROWS], k] = rows[i, k]
-    _release(words, WRITTEN, written + count)
+    release(words, WRITTEN, written + count)
     return count
 
 
@@ -104,12 +104,12 @@ def push(words, rows):
 def pull(words, rows):
     """Reader: fills (count, width) from a ring, as far as there is something; returns how many rows that was."""
     read = words[READ]
-    count = min(len(rows), _acquire(words, WRITTEN, 0) - read)
+    count = min(len(rows), acquire(words, WRITTEN, 0) - read)
     data = carray(floats_at(words[DATA]), (words[ROWS], words[WIDTH]))
     for i in range(count):
         for k in range(words[WIDTH]):
             rows[i, k] = data[(read + i) % words[ROWS], k]
-    _release(words, READ, read + count)
+    release(words, READ, read + count)
     return count
 
 

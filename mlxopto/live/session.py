@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import math
-import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +14,16 @@ import numpy as np
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, check_link
 from mlxopto.controls import Setting
 from mlxopto.engine import NativeEngine
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import RequestError
 from mlxopto.live import callback as native
+from mlxopto.live import stream
 from mlxopto.live.bridge import FOREVER, Bridge
-from mlxopto.live.ports import find, portaudio, ports
+from mlxopto.live.ports import find, ports
 from mlxopto.live.recorder import Player, Recorder
+from mlxopto.live.stream import DeviceLostError
 
 _STALLED_S = 1.0  # a stream whose callback is not called for so long has lost its device
-_STOP_S = 0.7  # how long PortAudio may take to stop
 _POLL_S = 0.01
-_ABANDONED: list[object] = []  # sessions whose callback may still be called, and then needs its arrays
-_MICROPHONE = "allow the microphone for your terminal in System Settings, Privacy & Security, Microphone"
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,6 @@ class Snapshot:
     not_numbers: int
 
 
-class DeviceLostError(WorkError):
-    """The device went away while the stream ran."""
-
-
 class Session:
     """A duplex stream through a compressor, open but not yet running; use in a `with` block.
 
@@ -87,7 +79,6 @@ class Session:
     def __init__(self, compressor: Compressor, options: LiveOptions, setting: Setting, mix: Mix = FULLY_WET):
         self.compressor, self.options, self.setting, self.mix = compressor, options, setting, mix
         self.bypassed = False
-        self._sd = portaudio()
         available = ports()
         self.output = find(available, options.output, "output")
         self.input = None if options.play else find(available, options.input, "input")
@@ -119,10 +110,7 @@ class Session:
                     helper.start()
                     starting.callback(helper.close)
             starting.callback(self._stop)
-            try:
-                self._stream.start()
-            except self._sd.PortAudioError as error:
-                raise WorkError(f"the audio stream does not start: {_reason(error)}") from error
+            stream.start(self._stream)
             self._last_call = (0, time.monotonic())
             self._ending = starting.pop_all()
         return self
@@ -131,14 +119,10 @@ class Session:
         self._ending.close()
 
     def _stop(self) -> None:
-        """Ends the stream; one whose device is gone is left alone, because PortAudio would wait for it for ever."""
-        deadline = time.monotonic() + _STOP_S + self.latency_samples / self.sample_rate
+        deadline = time.monotonic() + stream.STOP_S + self.latency_samples / self.sample_rate
         while not self._lost and self._bridge.ended() and self._stream.active and time.monotonic() < deadline:
             time.sleep(_POLL_S)  # what is on its way to the converter shall be heard
-        if self._lost or not _within(_STOP_S, lambda: self._stream.close()):
-            self._lost = True
-            _ABANDONED.append(self)
-            atexit.unregister(self._sd._exit_handler)
+        self._lost = not stream.close(self._stream, self._lost, self)
 
     def running(self) -> bool:
         """Whether the stream still runs; False when it has come to its end.
@@ -248,13 +232,7 @@ class Session:
         rate = self.options.rate or (self.player.header.sample_rate if self.player else round(self.output.default_rate))
         if self.player and rate != self.player.header.sample_rate:
             raise RequestError(f"--rate must be {self.player.header.sample_rate}, the rate of {self.options.play}, got {rate}")
-        keys = self.options.sidechain_channels
-        try:
-            self._sd.check_output_settings(self.output.index, self.channels, "float32", samplerate=rate)
-            if self.input:
-                self._sd.check_input_settings(self.input.index, self.channels + keys, "float32", samplerate=rate)
-        except self._sd.PortAudioError as error:
-            raise RequestError(f"{self.output.name} does not run at {rate} Hz with these channels: {_reason(error)}") from error
+        stream.check_rate(rate, self.input, self.output, self._in_and_out())
         return rate
 
     def _limit(self) -> int:
@@ -267,36 +245,17 @@ class Session:
             lengths.append(self.player.header.samples)
         return min(lengths)
 
+    def _in_and_out(self) -> tuple[int, int]:
+        return self.channels + self.options.sidechain_channels, self.channels
+
     def _open(self) -> Any:
-        ffi = self._sd._ffi
-        keys = self.options.sidechain_channels
-        inputs, device = self.channels + keys, (self.input.index if self.input else None, self.output.index)
-        duplex = self.input is not None
-        try:
-            stream = self._sd._StreamBase(
-                "duplex" if duplex else "output",
-                samplerate=self.sample_rate,
-                blocksize=self.options.block,
-                device=device if duplex else device[1],
-                channels=(inputs, self.channels) if duplex else self.channels,
-                dtype="float32",
-                latency=self.options.latency,
-                callback=ffi.cast("PaStreamCallback*", native.callback.address),
-                userdata=ffi.cast("void*", self._bridge.table.ctypes.data),
-            )
-        except self._sd.PortAudioError as error:
-            raise WorkError(f"the audio stream cannot be opened: {_reason(error)}") from error
-        return stream
-
-
-def _reason(error: Exception) -> str:
-    text = str(error.args[0] if error.args else error).strip().rstrip(".")
-    return f"{text}; {_MICROPHONE}" if "denied" in text.lower() or "unauthorized" in text.lower() else text
-
-
-def _within(seconds: float, work: Callable[[], object]) -> bool:
-    """Does `work` on a thread; False if it is not done in time, and then goes on without it."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
+        return stream.open_stream(
+            self.input,
+            self.output,
+            self._in_and_out(),
+            self.sample_rate,
+            self.options.block,
+            self.options.latency,
+            native.callback,
+            self._bridge.table,
+        )

@@ -1,0 +1,286 @@
+"""mlxopto capture: record a unit of one's own, guided, setting by setting."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlxopto.errors import RequestError, WorkError
+
+from .display import console, patience
+
+if TYPE_CHECKING:
+    from mlxopto.capture.checks import Checked
+    from mlxopto.capture.folder import CaptureFolder
+    from mlxopto.capture.plan import Take
+    from mlxopto.capture.session import Session
+    from mlxopto.controls import Panel, Setting
+
+RATE, SETTINGS, SECONDS = 48000, 24, 20.0
+TURNING_S = 15.0  # that setting the knobs takes, until it is known
+MOVED_DB = 0.2  # by which the return may have changed between two sessions
+
+
+class _QuitError(Exception):
+    """The user has had enough for now."""
+
+
+def capture(
+    context: typer.Context,
+    device_file: Annotated[Path | None, typer.Option(help="The unit's controls, from `mlxopto capture init`.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The captures folder. [default: captures/UNIT]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the session in the folder.")] = False,
+    input_: Annotated[str | None, typer.Option("--input", help="Input device: its index, or a part of its name.")] = None,
+    output: Annotated[str | None, typer.Option("--output", help="Output device, the same.")] = None,
+    input_channel: Annotated[int, typer.Option(min=1, help="Where the unit's output is plugged in.")] = 1,
+    output_channel: Annotated[int, typer.Option(min=1, help="Where the unit's input is plugged in.")] = 1,
+    rate: Annotated[int | None, typer.Option(min=8000, max=192000, help="Sample rate in Hz. [default: 48000]")] = None,
+    block: Annotated[int, typer.Option(min=0, max=65536, help="Samples at once; 0 for the device's own.")] = 0,
+    settings: Annotated[int | None, typer.Option(min=3, max=1000, help="How many settings to record. [default: 24]")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=2, max=600, help="Of programme material at each setting. [default: 20]")
+    ] = None,
+    loopback: Annotated[
+        bool, typer.Option("--loopback", help="First measure the interface's own delay, with a cable in the unit's place.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object at the end.")] = False,
+) -> None:
+    """Record your unit: plays through it, tells you how to set its knobs, checks every take.
+
+    mlxopto capture init my-unit.json, then mlxopto capture --device-file my-unit.json -o captures/my-unit
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with patience("compiling for this machine; this happens once, for up to half a minute"):
+        from mlxopto.capture.folder import CaptureFolder
+        from mlxopto.capture.interface import Interface
+        from mlxopto.capture.session import Session
+        from mlxopto.data.captures import load_panel
+
+    if resume:
+        for name, value in (("device-file", device_file), ("settings", settings), ("seconds", seconds)):
+            if value is not None:
+                raise RequestError(f"--resume goes on as the session was begun; leave --{name} out")
+        if out is None:
+            raise RequestError("--resume needs -o, the folder to go on with")
+        begun = CaptureFolder(out)
+        if rate not in (None, begun.sample_rate):
+            raise RequestError(f"--rate must be {begun.sample_rate}, as {out} was begun with, got {rate}")
+        rate = begun.sample_rate
+    elif device_file is None:
+        raise RequestError("mlxopto capture needs --device-file, the unit's controls; `mlxopto capture init` writes one")
+    else:
+        begun = None
+        load_panel(device_file)
+    with Interface(input_, output, input_channel, output_channel, rate or RATE, block) as interface:
+        folder = begun or _begin(out, device_file, interface.sample_rate, settings or SETTINGS, seconds or SECONDS)
+        console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
+        try:
+            _run(Session(interface, folder), folder, resume, loopback)
+        except _QuitError:
+            pass
+        except KeyboardInterrupt:
+            console.print(_left(folder))
+            raise
+    console.print(_left(folder))
+    if as_json:
+        print(json.dumps(_document(folder)))
+
+
+def _begin(out: Path | None, device_file: Path | None, rate: int, settings: int, seconds: float) -> CaptureFolder:
+    from itertools import islice
+
+    from mlxopto.capture import plan
+    from mlxopto.capture.folder import CaptureFolder
+    from mlxopto.data.captures import load_panel
+
+    assert device_file
+    name, panel, _ = load_panel(device_file)
+    chosen = list(islice(plan.settings(panel), settings))
+    return CaptureFolder.create(out or Path("captures") / name, device_file, rate, plan.takes(panel, chosen, seconds))
+
+
+def _run(session: Session, folder: CaptureFolder, resume: bool, loopback: bool) -> None:
+    from mlxopto.capture import plan
+
+    pending = folder.pending
+    if not pending:
+        console.print("every take of the plan is recorded already")
+        return
+    console.print(
+        f"{len(pending)} takes at {len(_settings(folder, pending))} settings, {_minutes(_seconds_left(folder, pending, []))} in all"
+    )
+    interface_delay = None
+    if loopback:
+        _ask("connect the output to the input by a cable, without the unit, then press Enter")
+        interface_delay = session.interface_delay()
+        console.print(f"the interface alone: {interface_delay:.2f} samples")
+        _ask("connect the unit again, then press Enter")
+    if not resume:
+        _level(session)
+    _ask(f"set {_spoken(folder.panel, plan.middle(folder.panel))}, then press Enter")
+    _set_up(session, folder, interface_delay)
+    _record_all(session, folder)
+
+
+def _level(session: Session) -> None:
+    """Until the return of the loudest setting fits."""
+    _ask("set the unit to where it is loudest (least compression, most gain), then press Enter")
+    while True:
+        levels = session.levels()
+        told = f"the return peaks at {levels.peak:.1f} dBFS"
+        if not levels.at_least and not levels.at_most:
+            console.print(f"{told}: good")
+            return
+        least, most = sorted((abs(levels.at_least), abs(levels.at_most)))
+        way = "raise" if levels.at_most > 0 else "lower"
+        if (
+            _ask(
+                f"{told}: {way} it by {math.ceil(least)} to {math.floor(most)} dB, then press Enter (k: keep it as it is)", "k"
+            )
+            == "k"
+        ):
+            return
+
+
+def _set_up(session: Session, folder: CaptureFolder, interface_delay: float | None) -> None:
+    from mlxopto.capture.session import moved_db
+
+    before = folder.last_setup
+    setup = session.set_up(interface_delay)
+    own = "" if interface_delay is None else f", {setup.delay - interface_delay:+.2f} of them the unit's own"
+    polarity = "" if setup.polarity > 0 else "; polarity is inverted, and will be turned back in the recordings"
+    console.print(
+        f"delay {setup.delay:.2f} samples ({1000 * setup.delay / setup.sample_rate:.1f} ms), the same within {setup.spread:.2f}{own}; "
+        f"noise {setup.noise_dbfs:.0f} dBFS{polarity}"
+    )
+    if before and abs(moved := moved_db(before, setup)) > MOVED_DB:
+        console.print(f"warning: the return is {moved:+.1f} dB against the session before; a knob or the input gain has moved")
+
+
+def _record_all(session: Session, folder: CaptureFolder) -> None:
+    from mlxopto.capture import plan
+
+    turning: list[float] = []
+    last = plan.middle(folder.panel)
+    skipped: list[Setting] = []
+    pending = folder.pending
+    for place, number in enumerate(pending):
+        take = folder.takes[number]
+        if take.setting in skipped:
+            continue
+        if take.setting != last:
+            left = _minutes(_seconds_left(folder, pending[place:], turning))
+            began = time.monotonic()
+            told = f"\n{_position(folder, number)} ({left} left)\n  {_spoken(folder.panel, take.setting)}\n"
+            answer = _ask(f"{told}set the knobs, then press Enter (s: skip, q: quit)", "s")
+            turning.append(time.monotonic() - began)
+            if answer == "s":
+                skipped.append(take.setting)
+                continue
+            last = take.setting
+        if not _record(session, take, number):
+            skipped.append(take.setting)
+
+
+def _record(session: Session, take: Take, number: int) -> bool:
+    """Until a take is kept, or skipped, which gives False."""
+    while True:
+        console.print(f"  {_purpose(take)}, {take.seconds:g} s ...", end=" ")
+        checked = session.record(number)
+        if not checked.problems and not checked.doubts:
+            break
+        answer = _judge(checked)
+        if answer == "s":
+            return False
+        if answer == "k":
+            break
+    session.keep(number, checked)
+    esr = session.folder.repeatability_esr
+    again = f"; ESR {esr:.0e} between the two, which no model can be below" if take.again and esr else ""
+    again = "; the same as before, bit for bit" if take.again and not esr else again
+    console.print(f"kept, peak {checked.peak_dbfs:.1f} dBFS, delay {checked.delay:.2f}{again}")
+    return True
+
+
+def _judge(checked: Checked) -> str:
+    """What the user wants to do with a take that is not as it should be: "" to record it again, s, or k where it may be kept."""
+    console.print("not kept" if checked.problems else "doubtful")
+    for sentence in (*checked.problems, *checked.doubts):
+        console.print(f"  {sentence}")
+    if checked.problems:
+        return _ask("press Enter to record it again (s: skip, q: quit)", "s")
+    return _ask("press Enter to record it again (k: keep it, s: skip, q: quit)", "sk")
+
+
+def _ask(question: str, answers: str = "") -> str:
+    """The answer: empty for Enter, or one of the letters. q and the end of the input quit."""
+    while True:
+        console.print(f"{question}: ", end="")
+        line = sys.stdin.readline()
+        if not line:
+            console.print()
+            raise WorkError("the answers ended before the takes did; what is kept stays, and --resume goes on")
+        answer = line.strip().lower()
+        if answer == "q":
+            raise _QuitError
+        if answer in ("", *answers):
+            return answer
+        console.print(f"Enter{''.join(f', {letter}' for letter in answers)} or q")
+
+
+def _spoken(panel: Panel, setting: Setting) -> str:
+    return ", ".join(f"{control.name.replace('_', ' ')} {control.format(setting[control.name])}" for control in panel.controls)
+
+
+def _purpose(take: Take) -> str:
+    purposes = {"train": "training", "unseen": "test on a new setting", "seen": "test on new material"}
+    return "validation again" if take.again else purposes.get(take.split, "validation")
+
+
+def _position(folder: CaptureFolder, number: int) -> str:
+    every = _settings(folder, range(len(folder.takes)))
+    return f"setting {every.index(folder.takes[number].setting) + 1} of {len(every)}"
+
+
+def _settings(folder: CaptureFolder, numbers: list[int] | range) -> list[Setting]:
+    found = [folder.takes[number].setting for number in numbers]
+    return [setting for place, setting in enumerate(found) if setting not in found[:place]]
+
+
+def _seconds_left(folder: CaptureFolder, pending: list[int], turning: list[float]) -> float:
+    from mlxopto.capture.signals import AROUND_S
+
+    playing = sum(folder.takes[number].seconds + AROUND_S for number in pending)
+    return playing + len(_settings(folder, pending)) * (median(turning) if turning else TURNING_S)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{round(seconds / 60)} min"
+
+
+def _left(folder: CaptureFolder) -> str:
+    pending = len(folder.pending)
+    kept = f"{len(folder.takes) - pending} of {len(folder.takes)} takes are in {folder.folder}"
+    return (
+        f"{kept}; to go on: mlxopto capture -o {folder.folder} --resume"
+        if pending
+        else f"{kept}: mlxopto train --data {folder.folder}"
+    )
+
+
+def _document(folder: CaptureFolder) -> dict[str, object]:
+    return {
+        "folder": str(folder.folder),
+        "kept": len(folder.kept),
+        "pending": len(folder.pending),
+        "setup": folder.last_setup,
+        "repeatability_esr": folder.repeatability_esr or None,
+    }

@@ -1,0 +1,103 @@
+"""mlxopto capture init: the controls of a unit, asked for or from a preset, as a device file."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlxopto.errors import RequestError, WorkError
+
+from .display import console
+
+if TYPE_CHECKING:
+    from mlxopto.controls import Control, Panel
+
+_RANGE = re.compile(r"\s*(-?[\d.]+)\s*(?:to|\.\.)\s*(-?[\d.]+)\s*(log|linear)?\s*")
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The device file to write, such as my-unit.json.")],
+    preset: Annotated[
+        str | None, typer.Option(help="A panel as printed: la2a, cl1b, 1176 or vca-bus; nothing is asked then.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The unit's name. [default: that of the file]")] = None,
+    dbu: Annotated[
+        float | None, typer.Option(help="dBu of a sine at full scale at your interface's output, if you know it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a device file: what controls a unit has. Asks for each, unless --preset.
+
+    mlxopto capture init my-unit.json --preset la2a
+    """
+    from mlxopto import audio
+    from mlxopto.capture.panels import PANELS
+    from mlxopto.data.captures import panel_document
+
+    if preset is not None and preset not in PANELS:
+        raise RequestError(f"--preset must be one of {', '.join(PANELS)}, got {preset!r}")
+    if dbu is not None and not -60 <= dbu <= 60:
+        raise RequestError(f"--dbu must be -60 to 60, got {dbu:g}")
+    audio.check_writable(file, force)
+    panel = PANELS[preset] if preset else _asked()
+    with audio.replacing(file) as temporary:
+        temporary.write_text(json.dumps(panel_document(name or file.stem, panel, dbu), indent=2) + "\n", encoding="utf-8")
+    for control in panel.controls:
+        console.print(f"{control.name}: {control.accepts()}, {control.taper}")
+    console.print(f"{file} is written; next: mlxopto capture --device-file {file} -o captures/{name or file.stem}")
+
+
+def _asked() -> Panel:
+    from mlxopto.controls import Panel
+
+    console.print("The knobs and switches that change the sound, as printed; the output gain may be left out if it stays put.")
+    controls: list[Control] = []
+    while True:
+        name = _line(f"control {len(controls) + 1}, its name (empty: no more)").lower().replace(" ", "_").replace("-", "_")
+        if name:
+            controls.append(_control(name))
+        elif controls:
+            try:
+                return Panel(tuple(controls))
+            except RequestError as error:
+                console.print(f"{error}; begin again")
+                controls = []
+        else:
+            console.print("a unit needs at least one control")
+
+
+def _control(name: str) -> Control:
+    """Asks until it is a control."""
+    from mlxopto.controls import Control
+
+    while True:
+        unit = _line("its unit (dB, dBu, ms, s, :1, %, or empty)")
+        text = _line("its range or its positions (such as -40 to 0, or 0.1 to 30 log, or: slow, medium, fast)")
+        found = _RANGE.fullmatch(text)
+        try:
+            if found:
+                low, high = float(found[1]), float(found[2])
+                return Control(
+                    name, unit, low, high, taper=found[3] or ("log" if unit in ("ms", "s") and low > 0 else "linear")
+                )
+            labels = [label.strip() for label in text.split(",") if label.strip()]
+            if len(labels) < 2:
+                raise RequestError(f"{name} needs a range or at least two positions, got {text!r}")
+            named = {label if not label[0].isdigit() else f"x{label}": float(place) for place, label in enumerate(labels)}
+            return Control(name, unit, 0, len(labels) - 1, taper="steps", default=0, positions=named)
+        except (RequestError, ValueError) as error:
+            console.print(str(error))
+
+
+def _line(question: str) -> str:
+    console.print(f"{question}: ", end="")
+    line = sys.stdin.readline()
+    if not line:
+        console.print()
+        raise WorkError("the answers ended before the panel did; nothing is written")
+    return line.strip()

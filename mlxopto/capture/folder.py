@@ -1,0 +1,163 @@
+"""A captures folder while it is recorded: what is planned, what is kept; whole at any moment, so that a crash loses one take at most.
+
+Beside `device.json` and `manifest.json`, which training reads, it holds `capture.json`: sample rate, plan and set-ups. A take
+counts as kept once the manifest names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlxopto import audio
+from mlxopto.capture import signals
+from mlxopto.capture.checks import Checked, Setup
+from mlxopto.capture.plan import Take
+from mlxopto.controls import Setting
+from mlxopto.data.captures import load_panel, panel_document, read_json
+from mlxopto.errors import RequestError, WorkError
+
+DEVICE, MANIFEST, PLAN = "device.json", "manifest.json", "capture.json"
+FORMAT = 1
+
+
+class CaptureFolder:
+    """The folder of a session, begun with `create` or gone on with by `CaptureFolder(folder)`.
+
+    Raises:
+        RequestError: no such folder, or files in it that cannot be read.
+    """
+
+    def __init__(self, folder: Path):
+        if not (folder / PLAN).is_file():
+            raise RequestError(f"{folder} holds no capture session to go on with: there is no {PLAN}")
+        self.folder = folder
+        self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
+        self._document = read_json(folder / PLAN)
+        try:
+            self.sample_rate = int(self._document["sample_rate"])
+            self.takes = [
+                Take(self.panel.setting(take["setting"]), take["split"], take["seconds"], take["seed"], take["again"])
+                for take in self._document["takes"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RequestError(f"{folder / PLAN} is not the plan of a capture session: {error!r}") from error
+        self._entries: list[dict[str, Any]] = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else []
+
+    @staticmethod
+    def create(folder: Path, device_file: Path, sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
+        """Begins a session in a new or empty folder.
+
+        Raises:
+            RequestError: the folder holds something.
+            WorkError: the system refuses.
+        """
+        name, panel, dbu = load_panel(device_file)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            hint = "go on with --resume, or" if (folder / PLAN).exists() else "please"
+            raise RequestError(f"{folder} holds something already; {hint} give another folder")
+        try:
+            for part in ("in", "out"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"{folder} cannot be made: {error.strerror}") from error
+        _write(folder / DEVICE, panel_document(name, panel, dbu))
+        _write(
+            folder / PLAN,
+            {"format": FORMAT, "sample_rate": sample_rate, "setups": [], "takes": [asdict(take) for take in takes]},
+        )
+        return CaptureFolder(folder)
+
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of the takes that are recorded."""
+        kept = {int(entry["take"]) for entry in self._entries if "take" in entry}
+        if "repeatability_esr" in self._document:
+            kept |= {number for number, take in enumerate(self.takes) if take.again}
+        return kept
+
+    @property
+    def pending(self) -> list[int]:
+        """Numbers of the takes that are not, in order."""
+        kept = self.kept
+        return [number for number in range(len(self.takes)) if number not in kept]
+
+    @property
+    def repeatability_esr(self) -> float:
+        """ESR between two recordings at one setting; 0 while it is not known."""
+        return float(self._document.get("repeatability_esr", 0.0))
+
+    @property
+    def last_setup(self) -> dict[str, Any] | None:
+        """The latest set-up as it was kept."""
+        return self._document["setups"][-1] if self._document["setups"] else None
+
+    def signal(self, number: int) -> np.ndarray:
+        """What is played for a take, float32 (samples,)."""
+        take = self.takes[number]
+        return signals.take(take.seconds, self.sample_rate, take.seed)
+
+    def recorded(self, number: int) -> np.ndarray:
+        """A take that is kept, float32 (samples,)."""
+        return audio.read(self._path("out", number))[0][:, 0]
+
+    def keep(self, number: int, x: np.ndarray, checked: Checked) -> None:
+        """Writes a take, then names it in the manifest.
+
+        Raises:
+            WorkError: the disk is full or the folder closed.
+        """
+        take = self.takes[number]
+        for part, samples in (("in", x), ("out", checked.y)):
+            with audio.replacing(self._path(part, number)) as temporary:
+                writer = audio.Writer(temporary, self.sample_rate, 1, len(samples), "FLOAT")
+                writer.write(samples[:, None])
+                writer.close()
+        entry = {
+            "take": number,
+            "input": f"in/{number:03d}.wav",
+            "target": f"out/{number:03d}.wav",
+            "controls": {c.name: {"value": take.setting[c.name], "unit": c.unit} for c in self.panel.controls},
+            "split": take.split,
+            "peak_dbfs": round(checked.peak_dbfs, 2),
+            "delay": round(checked.delay, 3),
+            "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        entries = [other for other in self._entries if other.get("take") != number] + [entry]
+        _write(self.folder / MANIFEST, sorted(entries, key=lambda entry: entry.get("take", -1)))
+        self._entries = entries
+
+    def set_up(self, setup: Setup) -> None:
+        """Notes a set-up."""
+        self._document["setups"].append({**asdict(setup), "aligned_by": setup.aligned_by})
+        _write(self.folder / PLAN, self._document)
+
+    def repeats(self, esr: float) -> None:
+        """Notes the ESR between two recordings at one setting."""
+        self._document["repeatability_esr"] = esr
+        _write(self.folder / PLAN, self._document)
+
+    def add(self, takes: Sequence[Take]) -> None:
+        """Plans further takes."""
+        self.takes += takes
+        self._document["takes"] += [asdict(take) for take in takes]
+        _write(self.folder / PLAN, self._document)
+
+    def settings(self, *splits: str) -> list[Setting]:
+        """The planned settings of some splits, each once."""
+        found = [take.setting for take in self.takes if take.split in splits]
+        return [setting for place, setting in enumerate(found) if setting not in found[:place]]
+
+    def _path(self, part: str, number: int) -> Path:
+        return self.folder / part / f"{number:03d}.wav"
+
+
+def _write(path: Path, document: Any) -> None:
+    with audio.replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Which settings are recorded, and which takes at each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlxopto.controls import Control, Panel, Setting
+
+MOST_REPEATED = 1000  # in a row, until nothing new is expected
+STRETCH = 1.15  # how far the sequence reaches beyond the travel, so that ends are recorded too, and not only come near to
+SEEN_SHARE = 0.5  # of a take's length has one for the test on seen settings
+
+
+@dataclass(frozen=True)
+class Take:
+    """One recording to be made.
+
+    split: train, val, seen or unseen. seed: of its programme material. again: it repeats the take before, because what differs
+    between the two no model can learn.
+    """
+
+    setting: Setting
+    split: str
+    seconds: float
+    seed: int
+    again: bool = False
+
+
+def settings(panel: Panel) -> Iterator[Setting]:
+    """Settings that fill the panel evenly, however many are taken; a person can set them, none comes twice.
+
+    Knobs follow the additive recurrence of the generalised golden ratio, which leaves no holes at any length (Roberts 2018, "The
+    Unreasonable Effectiveness of Quasirandom Sequences"); switches are counted through. It ends when all that can be set has been.
+    """
+    knobs = [control for control in panel.controls if control.taper != "steps"]
+    ratio = _generalised_golden_ratio(len(knobs))
+    known: set[tuple[float, ...]] = set()
+    repeated, index = 0, 1  # the middle of everything is what validation has
+    while repeated < MOST_REPEATED:
+        shares = {c.name: (0.5 + index * ratio ** -(1.0 + k)) % 1 for k, c in enumerate(knobs)}
+        positions, setting = index, {}
+        for control in panel.controls:
+            if control.taper == "steps":
+                count = int(control.high - control.low) + 1
+                setting[control.name] = control.low + positions % count
+                positions //= count
+            else:
+                position = STRETCH * (2 * shares[control.name] - 1)
+                setting[control.name] = settable(control, control.denormalise(min(1.0, max(-1.0, position))))
+        index += 1
+        repeated = repeated + 1 if tuple(setting.values()) in known else 0
+        if not repeated:
+            known.add(tuple(setting.values()))
+            yield setting
+
+
+def middle(panel: Panel) -> Setting:
+    """The panel's defaults, as a person can set them: where the set-up is made and validation recorded."""
+    return {control.name: settable(control, control.start) for control in panel.controls}
+
+
+def takes(panel: Panel, chosen: Sequence[Setting], seconds: float) -> list[Take]:
+    """Validation twice at the panel's defaults, then the chosen settings: one in four for the test, another also on unheard material."""
+    plan = [Take(middle(panel), "val", seconds, 0, again) for again in (False, True)]
+    mixed = np.random.default_rng(0).permutation(len(chosen)).tolist()
+    share = len(chosen) // 4
+    unseen, seen = mixed[:share], mixed[share : 2 * share]
+    for number, setting in enumerate(chosen):
+        plan.append(Take(setting, "unseen" if number in unseen else "train", seconds, 2 * number + 1))
+        if number in seen:
+            plan.append(Take(setting, "seen", SEEN_SHARE * seconds, 2 * number + 2))
+    return plan
+
+
+def more(chosen: Sequence[Setting], seconds: float, seed: int) -> list[Take]:
+    """Further training takes; `seed` is the first that no other take has."""
+    return [Take(setting, "train", seconds, seed + number) for number, setting in enumerate(chosen)]
+
+
+def settable(control: Control, value: float) -> float:
+    """The value, as finely as a person can set a knob: two digits on a log taper, else a round hundredth to tenth of the range."""
+    if control.taper == "steps":
+        return value
+    finest = abs(value) / 10 if control.taper == "log" else (control.high - control.low) / 20
+    step = 10.0 ** math.floor(math.log10(finest)) if finest else 1.0
+    rounded = round(round(value / step) * step, 12)
+    return min(max(rounded, control.low), control.high)
+
+
+def _generalised_golden_ratio(dimensions: int) -> float:
+    """The root above 1 of x ** (dimensions + 1) = x + 1."""
+    ratio = 2.0
+    for _ in range(64):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    return ratio
