@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,24 +34,13 @@ class Take:
 def settings(panel: Panel) -> Iterator[Setting]:
     """Settings that fill the panel evenly, however many are taken; a person can set them, none comes twice.
 
-    Knobs follow the additive recurrence of the generalised golden ratio, which leaves no holes at any length (Roberts 2018, "The
-    Unreasonable Effectiveness of Quasirandom Sequences"); switches are counted through. It ends when all that can be set has been.
+    A Halton sequence, one prime a control, with its digits mixed so that the first settings are not in line. It ends when all that
+    can be set has been.
     """
-    knobs = [control for control in panel.controls if control.taper != "steps"]
-    ratio = _generalised_golden_ratio(len(knobs))
-    known: set[tuple[float, ...]] = set()
-    repeated, index = 0, 1  # the middle of everything is what validation has
+    known = {tuple(middle(panel).values())}  # which validation has
+    repeated, index = 0, 1  # the first of the sequence is at the low end of everything
     while repeated < MOST_REPEATED:
-        shares = {c.name: (0.5 + index * ratio ** -(1.0 + k)) % 1 for k, c in enumerate(knobs)}
-        positions, setting = index, {}
-        for control in panel.controls:
-            if control.taper == "steps":
-                count = int(control.high - control.low) + 1
-                setting[control.name] = control.low + positions % count
-                positions //= count
-            else:
-                position = STRETCH * (2 * shares[control.name] - 1)
-                setting[control.name] = settable(control, control.denormalise(min(1.0, max(-1.0, position))))
+        setting = {c.name: _at(c, _share(index, base)) for c, base in zip(panel.controls, _primes(), strict=False)}
         index += 1
         repeated = repeated + 1 if tuple(setting.values()) in known else 0
         if not repeated:
@@ -91,9 +81,22 @@ def settable(control: Control, value: float) -> float:
     return min(max(rounded, control.low), control.high)
 
 
-def _generalised_golden_ratio(dimensions: int) -> float:
-    """The root above 1 of x ** (dimensions + 1) = x + 1."""
-    ratio = 2.0
-    for _ in range(64):
-        ratio = (1 + ratio) ** (1 / (dimensions + 1))
-    return ratio
+def _at(control: Control, share: float) -> float:
+    if control.taper == "steps":
+        return control.low + math.floor(share * (control.high - control.low + 1))
+    position = STRETCH * (2 * share - 1)
+    return settable(control, control.denormalise(min(1.0, max(-1.0, position))))
+
+
+def _share(index: int, base: int) -> float:
+    """The van der Corput sequence, 0 to 1: the index's digits behind the point, last first, each times some 0.6 of the base."""
+    mixing, share, weight = round(0.6 * base) if base > 3 else 1, 0.0, 1.0
+    while index:
+        index, digit = divmod(index, base)
+        weight /= base
+        share += weight * (digit * mixing % base)
+    return share
+
+
+def _primes() -> Iterator[int]:
+    return (number for number in itertools.count(2) if all(number % k for k in range(2, number)))

@@ -1,0 +1,156 @@
+"""A whole capture session on a virtual unit, its folder, and what happens when it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from mlxopto.capture import plan
+from mlxopto.capture.folder import CaptureFolder
+from mlxopto.capture.session import TRIES, Session, moved_db
+from mlxopto.controls import Panel
+from mlxopto.data.captures import CaptureSource, panel_document
+from mlxopto.devices import device
+from mlxopto.errors import RequestError, WorkError
+from tests.capture.rack import RATE, Rack
+
+SETTINGS, SECONDS = 8, 2.0
+
+
+def begun(path, panel: Panel | None = None) -> CaptureFolder:
+    device_file = path.parent / "unit.json"
+    panel = panel or device("vca").panel
+    device_file.write_text(json.dumps(panel_document("my-unit", panel, 18.0)))
+    takes = plan.takes(panel, list(islice(plan.settings(panel), SETTINGS)), SECONDS)
+    return CaptureFolder.create(path, device_file, RATE, takes)
+
+
+def record(session: Session, rack: Rack, number: int) -> None:
+    rack.setting = session.folder.takes[number].setting
+    checked = session.record(number)
+    assert not checked.problems
+    assert not checked.doubts
+    session.keep(number, checked)
+
+
+def test_a_session_makes_a_folder_to_train_on(tmp_path):
+    rack, folder = Rack(delay=500.0, gain=-0.3), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    session.set_up()
+    for number in folder.pending:
+        record(session, rack, number)
+    source = CaptureSource(tmp_path / "captures", 0)
+    assert (source.name, source.dbu_at_full_scale, source.sample_rate) == ("my-unit", 18.0, RATE)
+    assert source.training_settings == SETTINGS - SETTINGS // 4
+    assert (len(source.validation), len(source.test["seen"]), len(source.test["unseen"])) == (1, 2, 2)
+    for take in (*source.validation, *source.test["unseen"]):
+        expected = 0.3 * rack.unit.process(take.x, RATE, take.setting)
+        np.testing.assert_allclose(take.y, expected, atol=1e-4)  # the noise of the virtual interface
+    assert 1e-10 < folder.repeatability_esr < 1e-5
+
+
+def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_path):
+    rack, folder = Rack(), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    first = session.set_up()
+    for number in (0, 1, 3):
+        record(session, rack, number)
+    later = CaptureFolder(tmp_path / "captures")
+    assert later.kept == {0, 1, 3}
+    assert later.pending[0] == 2
+    assert later.repeatability_esr == folder.repeatability_esr > 0
+    assert later.last_setup["delay"] == first.delay
+    new = {**later.takes[-1].setting, "threshold": 3.0}
+    later.add(plan.more([new], 2.0, 99))
+    assert CaptureFolder(tmp_path / "captures").takes[-1] == plan.Take(new, "train", 2.0, 99)
+    with pytest.raises(RequestError, match="holds something already; go on with --resume"):
+        begun(tmp_path / "captures")
+
+
+def test_an_input_gain_that_moved_between_sessions_is_measured(tmp_path):
+    rack, folder = Rack(gain=0.3), begun(tmp_path / "captures")
+    Session(rack, folder).set_up()
+    rack.gain = 0.25
+    before = folder.last_setup
+    now = Session(rack, CaptureFolder(tmp_path / "captures")).set_up()
+    assert moved_db(before, now) == pytest.approx(20 * np.log10(0.25 / 0.3), abs=0.01)
+
+
+def test_drop_outs_that_are_reported_are_recorded_again_without_asking(tmp_path):
+    rack, folder = Rack(), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    session.set_up()
+    plays = rack.plays
+    rack.xruns = [{"input overflow": 1}]
+    assert not session.record(0).doubts
+    assert rack.plays - plays == 2
+    rack.xruns = [{"input overflow": 1}] * TRIES
+    assert session.record(0).doubts == ("the sound system reported 1 times input overflow",)
+
+
+def test_two_takes_at_one_setting_are_apart_by_silence_and_not_taken_for_a_mistake(tmp_path):
+    rack, folder = Rack(), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    session.set_up()
+    seen = next(number for number, take in enumerate(folder.takes) if take.split == "seen")
+    record(session, rack, seen - 1)
+    record(session, rack, seen)
+
+
+def test_levels_say_how_far_to_turn(tmp_path):
+    folder = begun(tmp_path / "captures")
+    assert Session(Rack(gain=0.5), folder).levels().at_least == 0
+    low = Session(Rack(gain=0.05), folder).levels()
+    assert (low.at_least, low.at_most) == (pytest.approx(-12 - low.peak), pytest.approx(-1 - low.peak))
+    assert 10 < low.at_least < low.at_most
+    with pytest.raises(WorkError, match="nothing comes back"):
+        Session(Rack(gain=0.0, noise=0), folder).levels()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.capture.rack import Rack
+from tests.capture.test_session import begun, record
+from mlxopto.capture.session import Session
+rack, folder = Rack(), begun(Path(sys.argv[1]))
+session = Session(rack, folder)
+session.set_up()
+for number in folder.pending:
+    print(number, flush=True)
+    record(session, rack, number)
+"""
+
+
+def test_killed_in_the_middle_of_a_take_it_keeps_all_before(tmp_path):
+    path = tmp_path / "captures"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) == 5:
+                time.sleep(0.03)  # into the take, or its writing
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    folder = CaptureFolder(path)
+    assert {0, 1, 2, 3, 4} <= folder.kept <= {0, 1, 2, 3, 4, 5}
+    rack = Rack()
+    session = Session(rack, folder)
+    session.set_up()
+    for number in folder.pending:
+        record(session, rack, number)
+    assert not folder.pending
+    assert CaptureSource(path, 0).training_settings == SETTINGS - SETTINGS // 4
+
+
+def test_a_plan_that_is_damaged_is_refused_by_name(tmp_path):
+    begun(tmp_path / "captures")
+    (tmp_path / "captures" / "capture.json").write_text('{"takes": []}')
+    with pytest.raises(RequestError, match=r"capture.json is not the plan of a capture session"):
+        CaptureFolder(tmp_path / "captures")
+    with pytest.raises(RequestError, match="holds no capture session to go on with"):
+        CaptureFolder(tmp_path)
