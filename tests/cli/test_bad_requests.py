@@ -16,8 +16,8 @@ import soundfile
 RUN = [sys.executable, "-c", "from mlxopto_cli.app import main; main()"]
 
 
-def run(*arguments: object, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+def run(*arguments: object, timeout: float = 120, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **options)
 
 
 def refused(result: subprocess.CompletedProcess, *parts: str, code: int = 2) -> None:
