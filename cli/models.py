@@ -24,16 +24,15 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the model
         print(json.dumps([_json(path, model) for path, model in loaded]))
         return
     console = Console(highlight=False)
-    for _, model in loaded:
-        console.print(_table(model))
+    for path, model in loaded:
+        console.print(_table(path.stem, model))
         console.print(_provenance(model), markup=False)
         console.print()
 
 
-def _table(model: Compressor) -> Table:
-    table = Table(
-        title=f"{model.card.name}  ({model.sample_rate} Hz, latency 0 samples)", title_justify="left", title_style="bold"
-    )
+def _table(name: str, model: Compressor) -> Table:
+    title = f"{name}  ({model.card.architecture}, {model.sample_rate} Hz, latency 0 samples)"
+    table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("control", "range", "default", "positions"):
         table.add_column(column)
     for control in model.panel.controls:
@@ -62,7 +61,7 @@ def _json(path: Path, model: Compressor) -> dict[str, Any]:
     from mlxopto.models import parameter_count
 
     return {
-        "name": model.card.name,
+        "name": path.stem,
         "file": str(path),
         "arch": model.card.architecture,
         "parameters": parameter_count(model.model),

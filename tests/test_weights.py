@@ -82,7 +82,7 @@ def test_an_unknown_architecture_is_refused(copy):
 
 
 def test_every_shipped_model_loads_and_names_its_test_errors():
-    assert set(weights.shipped()) == {"cl1b", "la2a"}
+    assert set(weights.shipped()) == {"cl1b", "cl1b-light", "la2a", "la2a-light"}
     for path in weights.shipped().values():
         _, card = weights.load(path)
         assert card.test["unseen"]["esr_median"] <= 1e-2

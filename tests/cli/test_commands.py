@@ -78,7 +78,7 @@ def test_models_json_describes_every_panel():
     result = run("models", "--json")
     assert result.returncode == 0, result.stderr
     models = json.loads(result.stdout)
-    assert {model["name"] for model in models} == {"cl1b", "la2a"}
+    assert {model["name"] for model in models} == {"cl1b", "cl1b-light", "la2a", "la2a-light"}
     for model in models:
         assert set(model) == {"name", "file", "arch", "parameters", "sample_rate", "latency_samples", "controls", "test"}
         assert model["latency_samples"] == 0
@@ -87,6 +87,6 @@ def test_models_json_describes_every_panel():
             assert control["low"] <= control["default"] <= control["high"]
 
 
-@pytest.mark.parametrize("model", ["cl1b", "la2a"])
+@pytest.mark.parametrize("model", ["cl1b", "cl1b-light", "la2a", "la2a-light"])
 def test_models_lists_what_is_shipped(model):
     assert model in run("models").stdout

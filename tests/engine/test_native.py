@@ -18,7 +18,6 @@ from mlxopto.models.opto import Opto
 from mlxopto.nn.side_chain import REACH, RECTIFIED
 from tests.conftest import untrained
 
-GLIDE = 60  # frames of 16 samples at 48 kHz: 20 ms
 
 
 def knobs_at(model: Opto, position: float) -> list[float]:
@@ -48,7 +47,7 @@ def music(seconds: float, channels: int = 1) -> np.ndarray:
     return np.concatenate([song * level[:, None] * (1 - 0.5 * c) for c in range(channels)], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["cl1b", "la2a"])
+@pytest.mark.parametrize("name", ["cl1b", "la2a", "cl1b-light"])
 def test_a_minute_of_music_agrees_with_mlx_at_several_settings(name):
     x = music(60)
     model = mlxopto.load(name).model
@@ -58,7 +57,7 @@ def test_a_minute_of_music_agrees_with_mlx_at_several_settings(name):
 
 
 @pytest.mark.parametrize("rate", [22050, 44100, 48000, 96000])
-@pytest.mark.parametrize("name", ["cl1b", "la2a"])
+@pytest.mark.parametrize("name", ["cl1b", "la2a", "cl1b-light"])
 def test_the_gain_it_tells_is_what_happens_to_a_tone_of_1_khz(name, rate):
     """Faint enough that neither the curve of the colour stage nor the ripple of the gain counts."""
     tone = (3e-3 * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)).astype(np.float32)[:, None]
@@ -70,7 +69,7 @@ def test_the_gain_it_tells_is_what_happens_to_a_tone_of_1_khz(name, rate):
 def by_mlx_with_moving_knobs(
     model: Opto, x: np.ndarray, moves: list[tuple[int, list[float]]], start: list[float]
 ) -> np.ndarray:
-    """The definition of a glide: frame by frame, straight from where the knobs are to their target in 60 frames."""
+    """The definition of a glide: frame by frame, straight from where the knobs are to their target in 20 ms."""
     hop = model.config.hop
     position, target, left, parts, state, at = np.array(start), np.array(start), 0, [], None, 0
     changes = dict(moves)
@@ -78,7 +77,7 @@ def by_mlx_with_moving_knobs(
         state = model.initial_state(mx.array(position[None].astype(np.float32)))
         while at < len(x):
             if at in changes:
-                target, left = np.array(changes[at]), GLIDE
+                target, left = np.array(changes[at]), 960 // hop
             ahead = min([place for place in changes if place > at], default=len(x)) - at
             count = hop if left else ahead
             if left:
@@ -91,14 +90,15 @@ def by_mlx_with_moving_knobs(
     return np.concatenate(parts)[:, None]
 
 
-@pytest.mark.parametrize("name", ["cl1b", "la2a"])
+@pytest.mark.parametrize("name", ["cl1b", "la2a", "cl1b-light"])
 def test_moving_knobs_agree_with_mlx(name):
     model = mlxopto.load(name).model
     x = music(8)
     rng = np.random.default_rng(4)
     start = list(rng.uniform(-1, 1, model.config.controls))
-    places = [16 * int(p) for p in np.sort(rng.choice(len(x) // 16, 12, replace=False))]
-    places.append(places[-1] + 20 * 16)  # turned on while the knobs still glide
+    hop = model.config.hop
+    places = [hop * int(p) for p in np.sort(rng.choice(len(x) // hop, 12, replace=False))]
+    places.append(places[-1] + 20 * hop)  # turned on while the knobs still glide
     moves = [(place, list(rng.uniform(-1, 1, model.config.controls))) for place in places]
     native = NativeEngine(model, 1, "off")
     native.aim(start, 1.0, 0.0)
@@ -194,7 +194,7 @@ def test_long_unlinked_blocks_run_on_threads_and_give_the_same_bits():
     np.testing.assert_array_equal(whole.process(x)[0], y)
 
 
-@pytest.mark.parametrize("name", ["cl1b", "la2a"])
+@pytest.mark.parametrize("name", ["cl1b", "la2a", "cl1b-light"])
 @pytest.mark.parametrize("rate", [44100, 88200, 96000, 192000])
 def test_at_another_rate_the_network_differs_little_from_itself_between_resamplers(name, rate):
     """1e-4 is a twentieth of the CL 1B model's own error on unseen settings."""
