@@ -19,7 +19,6 @@ from mlxopto.nn.side_chain import REACH, RECTIFIED
 from tests.conftest import untrained
 
 
-
 def knobs_at(model: Opto, position: float) -> list[float]:
     return list(np.linspace(-position, position, model.config.controls))
 
