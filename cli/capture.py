@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import re
+import shlex
 import sys
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
 RATE, SETTINGS, SECONDS = 48000, 24, 20.0
 TURNING_S = 15.0  # that setting the knobs takes, until it is known
 MOVED_DB = 0.2  # by which the return may have changed between two sessions
+
+
+Measured = TypeVar("Measured")
 
 
 class _QuitError(Exception):
@@ -57,6 +65,11 @@ def capture(
     mlxopto capture init my-unit.json, then mlxopto capture --device-file my-unit.json -o captures/my-unit
     """
     if context.invoked_subcommand is not None:
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        given = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+        if given:
+            option = given[0].rstrip("_").replace("_", "-")
+            raise RequestError(f"--{option} must stand behind {context.invoked_subcommand}, or be left out")
         return
     with patience("compiling for this machine; this happens once, for up to half a minute"):
         from mlxopto.capture.folder import CaptureFolder
@@ -79,115 +92,125 @@ def capture(
     else:
         begun = None
         load_panel(device_file)
-    with Interface(input_, output, input_channel, output_channel, rate or RATE, block) as interface:
+    with Interface(input_, output, rate or RATE, input_channel, output_channel, block) as interface:
         folder = begun or _begin(out, device_file, interface.sample_rate, settings or SETTINGS, seconds or SECONDS)
         console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
         try:
-            _run(Session(interface, folder), folder, resume, loopback)
+            _run(Session(interface, folder), folder, loopback)
         except _QuitError:
             pass
-        except KeyboardInterrupt:
+        finally:
             console.print(_left(folder))
-            raise
-    console.print(_left(folder))
     if as_json:
         print(json.dumps(_document(folder)))
 
 
 def _begin(out: Path | None, device_file: Path | None, rate: int, settings: int, seconds: float) -> CaptureFolder:
-    from itertools import islice
-
     from mlxopto.capture import plan
     from mlxopto.capture.folder import CaptureFolder
     from mlxopto.data.captures import load_panel
 
     assert device_file
     name, panel, _ = load_panel(device_file)
-    chosen = list(islice(plan.settings(panel), settings))
+    if out is None and not re.fullmatch(r"\w[\w .-]*", name):
+        raise RequestError(f"the unit's name {name!r} does not do for a folder; give one with -o")
+    chosen = list(itertools.islice(plan.settings(panel), settings))
+    if len(chosen) < settings:
+        chosen = [plan.middle(panel), *chosen]
+        console.print(f"the panel has {len(chosen)} settings only, and each is recorded")
     return CaptureFolder.create(out or Path("captures") / name, device_file, rate, plan.takes(panel, chosen, seconds))
 
 
-def _run(session: Session, folder: CaptureFolder, resume: bool, loopback: bool) -> None:
+def _run(session: Session, folder: CaptureFolder, loopback: bool) -> None:
     from mlxopto.capture import plan
 
     pending = folder.pending
     if not pending:
-        console.print("every take of the plan is recorded already")
         return
-    console.print(
-        f"{len(pending)} takes at {len(_settings(folder, pending))} settings, {_minutes(_seconds_left(folder, pending, []))} in all"
-    )
+    left = _minutes(_seconds_left(folder, pending, []))
+    console.print(f"{len(pending)} takes at {len(_by_setting(folder, pending))} settings, {left} in all")
     interface_delay = None
     if loopback:
         _ask("connect the output to the input by a cable, without the unit, then press Enter")
-        interface_delay = session.interface_delay()
+        interface_delay = _tried(session.interface_delay)
         console.print(f"the interface alone: {interface_delay:.2f} samples")
         _ask("connect the unit again, then press Enter")
-    if not resume:
+    if not folder.kept:
+        _ask("set the unit to where it is loudest (least compression, most gain), then press Enter")
         _level(session)
     _ask(f"set {_spoken(folder.panel, plan.middle(folder.panel))}, then press Enter")
     _set_up(session, folder, interface_delay)
     _record_all(session, folder)
 
 
+def _tried(measure: Callable[[], Measured]) -> Measured:
+    """Measures until it succeeds or the user has had enough."""
+    from mlxopto.capture.checks import SetUpError
+
+    while True:
+        try:
+            return measure()
+        except SetUpError as error:
+            _ask(f"{error}\npress Enter to try again (q: quit)")
+
+
 def _level(session: Session) -> None:
     """Until the return of the loudest setting fits."""
-    _ask("set the unit to where it is loudest (least compression, most gain), then press Enter")
-    while True:
-        levels = session.levels()
-        told = f"the return peaks at {levels.peak:.1f} dBFS"
-        if not levels.at_least and not levels.at_most:
-            console.print(f"{told}: good")
-            return
+    while not (levels := _tried(session.levels)).good:
+        if levels.clipped:
+            _ask(f"the return clips ({levels.clipped} samples at full scale): lower it, then press Enter")
+            continue
         least, most = sorted((abs(levels.at_least), abs(levels.at_most)))
-        way = "raise" if levels.at_most > 0 else "lower"
-        if (
-            _ask(
-                f"{told}: {way} it by {math.ceil(least)} to {math.floor(most)} dB, then press Enter (k: keep it as it is)", "k"
-            )
-            == "k"
-        ):
+        way = "raise" if levels.at_least > 0 else "lower"
+        told = f"the return peaks at {levels.peak:.1f} dBFS: {way} it by {math.ceil(least)} to {math.floor(most)} dB"
+        if _ask(f"{told}, then press Enter (k: keep it as it is)", "k") == "k":
             return
+    console.print(f"the return peaks at {levels.peak:.1f} dBFS: good")
 
 
 def _set_up(session: Session, folder: CaptureFolder, interface_delay: float | None) -> None:
     from mlxopto.capture.session import moved_db
 
-    before = folder.last_setup
-    setup = session.set_up(interface_delay)
-    own = "" if interface_delay is None else f", {setup.delay - interface_delay:+.2f} of them the unit's own"
-    polarity = "" if setup.polarity > 0 else "; polarity is inverted, and will be turned back in the recordings"
-    console.print(
-        f"delay {setup.delay:.2f} samples ({1000 * setup.delay / setup.sample_rate:.1f} ms), the same within {setup.spread:.2f}{own}; "
-        f"noise {setup.noise_dbfs:.0f} dBFS{polarity}"
-    )
-    if before and abs(moved := moved_db(before, setup)) > MOVED_DB:
-        console.print(f"warning: the return is {moved:+.1f} dB against the session before; a knob or the input gain has moved")
+    while True:
+        setup = _tried(lambda: session.set_up(interface_delay))
+        own = "" if interface_delay is None else f", {setup.delay - interface_delay:+.2f} of them the unit's own"
+        polarity = "" if setup.polarity > 0 else "; polarity is inverted, and will be turned back in the recordings"
+        milliseconds = 1000 * setup.delay / setup.sample_rate
+        console.print(
+            f"delay {setup.delay:.2f} samples ({milliseconds:.1f} ms), the same within {setup.spread:.2f}{own}; "
+            f"noise {setup.noise_dbfs:.0f} dBFS{polarity}"
+        )
+        moved = moved_db(folder.first_setup, setup) if folder.first_setup and folder.kept else 0.0
+        if abs(moved) <= MOVED_DB:
+            break
+        told = f"the return is {moved:+.1f} dB against the first session: a knob, or the gain of the input, has moved"
+        if _ask(f"{told}\nput it right, then press Enter (k: keep it as it is)", "k") == "k":
+            break
+    session.accept()
 
 
 def _record_all(session: Session, folder: CaptureFolder) -> None:
+    """Setting by setting; b goes back to the one before."""
     from mlxopto.capture import plan
 
     turning: list[float] = []
-    last = plan.middle(folder.panel)
-    skipped: list[Setting] = []
-    pending = folder.pending
-    for place, number in enumerate(pending):
-        take = folder.takes[number]
-        if take.setting in skipped:
-            continue
-        if take.setting != last:
-            left = _minutes(_seconds_left(folder, pending[place:], turning))
+    groups, place = _by_setting(folder, folder.pending), 0
+    while place < len(groups):
+        setting, numbers = groups[place]
+        answer = ""
+        if setting != plan.middle(folder.panel):  # where the knobs are already
+            left = _minutes(_seconds_left(folder, [n for _, group in groups[place:] for n in group], turning))
+            told = f"\n{_position(folder, setting)} ({left} left)\n  {_spoken(folder.panel, setting)}\n"
+            letters = "sb" if place else "s"
             began = time.monotonic()
-            told = f"\n{_position(folder, number)} ({left} left)\n  {_spoken(folder.panel, take.setting)}\n"
-            answer = _ask(f"{told}set the knobs, then press Enter (s: skip, q: quit)", "s")
+            answer = _ask(f"{told}set the knobs, then press Enter (s: skip, {'b: back, ' * bool(place)}q: quit)", letters)
             turning.append(time.monotonic() - began)
-            if answer == "s":
-                skipped.append(take.setting)
-                continue
-            last = take.setting
-        if not _record(session, take, number):
-            skipped.append(take.setting)
+        if answer == "b":
+            place -= 1
+            continue
+        if answer != "s":
+            all(_record(session, folder.takes[number], number) for number in numbers)  # until one is skipped
+        place += 1
 
 
 def _record(session: Session, take: Take, number: int) -> bool:
@@ -203,9 +226,10 @@ def _record(session: Session, take: Take, number: int) -> bool:
         if answer == "k":
             break
     session.keep(number, checked)
-    esr = session.folder.repeatability_esr
-    again = f"; ESR {esr:.0e} between the two, which no model can be below" if take.again and esr else ""
-    again = "; the same as before, bit for bit" if take.again and not esr else again
+    again = ""
+    if take.again:
+        esr = session.folder.repeatability_esr
+        again = f"; ESR {esr:.0e} between the two, which no model can be below" if esr else "; the same as before, bit for bit"
     console.print(f"kept, peak {checked.peak_dbfs:.1f} dBFS, delay {checked.delay:.2f}{again}")
     return True
 
@@ -245,21 +269,29 @@ def _purpose(take: Take) -> str:
     return "validation again" if take.again else purposes.get(take.split, "validation")
 
 
-def _position(folder: CaptureFolder, number: int) -> str:
-    every = _settings(folder, range(len(folder.takes)))
-    return f"setting {every.index(folder.takes[number].setting) + 1} of {len(every)}"
+def _position(folder: CaptureFolder, setting: Setting) -> str:
+    every = [other for other, _ in _by_setting(folder, range(len(folder.takes)))]
+    return f"setting {every.index(setting) + 1} of {len(every)}"
 
 
-def _settings(folder: CaptureFolder, numbers: list[int] | range) -> list[Setting]:
-    found = [folder.takes[number].setting for number in numbers]
-    return [setting for place, setting in enumerate(found) if setting not in found[:place]]
+def _by_setting(folder: CaptureFolder, numbers: Iterable[int]) -> list[tuple[Setting, list[int]]]:
+    """Settings in order, and the numbers of their takes."""
+    found: list[tuple[Setting, list[int]]] = []
+    for number in numbers:
+        setting = folder.takes[number].setting
+        same = [group for other, group in found if other == setting]
+        if same:
+            same[0].append(number)
+        else:
+            found.append((setting, [number]))
+    return found
 
 
 def _seconds_left(folder: CaptureFolder, pending: list[int], turning: list[float]) -> float:
     from mlxopto.capture.signals import AROUND_S
 
     playing = sum(folder.takes[number].seconds + AROUND_S for number in pending)
-    return playing + len(_settings(folder, pending)) * (median(turning) if turning else TURNING_S)
+    return playing + len(_by_setting(folder, pending)) * (median(turning) if turning else TURNING_S)
 
 
 def _minutes(seconds: float) -> str:
@@ -267,20 +299,17 @@ def _minutes(seconds: float) -> str:
 
 
 def _left(folder: CaptureFolder) -> str:
-    pending = len(folder.pending)
-    kept = f"{len(folder.takes) - pending} of {len(folder.takes)} takes are in {folder.folder}"
-    return (
-        f"{kept}; to go on: mlxopto capture -o {folder.folder} --resume"
-        if pending
-        else f"{kept}: mlxopto train --data {folder.folder}"
-    )
+    pending, path = len(folder.pending), shlex.quote(str(folder.folder))
+    kept = f"{len(folder.takes) - pending} of {len(folder.takes)} takes are in {path}"
+    return f"{kept}; to go on: mlxopto capture -o {path} --resume" if pending else f"{kept}: mlxopto train --data {path}"
 
 
 def _document(folder: CaptureFolder) -> dict[str, object]:
+    setup = folder.last_setup
     return {
         "folder": str(folder.folder),
         "kept": len(folder.kept),
         "pending": len(folder.pending),
-        "setup": folder.last_setup,
-        "repeatability_esr": folder.repeatability_esr or None,
+        "setup": asdict(setup) if setup else None,
+        "repeatability_esr": folder.repeatability_esr,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from .display import console
 if TYPE_CHECKING:
     from mlxopto.controls import Control, Panel
 
-_RANGE = re.compile(r"\s*(-?[\d.]+)\s*(?:to|\.\.)\s*(-?[\d.]+)\s*(log|linear)?\s*")
+_RANGE = re.compile(r"\s*([+-]?\d*\.?\d+)\s*(?:to|\.\.)\s*([+-]?\d*\.?\d+)\s*(log|linear)?\s*")
 
 
 def init(
@@ -49,24 +50,22 @@ def init(
         temporary.write_text(json.dumps(panel_document(name or file.stem, panel, dbu), indent=2) + "\n", encoding="utf-8")
     for control in panel.controls:
         console.print(f"{control.name}: {control.accepts()}, {control.taper}")
-    console.print(f"{file} is written; next: mlxopto capture --device-file {file} -o captures/{name or file.stem}")
+    console.print(f"{file} is written; next: mlxopto capture --device-file {shlex.quote(str(file))}")
 
 
 def _asked() -> Panel:
     from mlxopto.controls import Panel
 
     console.print("The knobs and switches that change the sound, as printed; the output gain may be left out if it stays put.")
-    controls: list[Control] = []
+    controls: dict[str, Control] = {}
     while True:
         name = _line(f"control {len(controls) + 1}, its name (empty: no more)").lower().replace(" ", "_").replace("-", "_")
-        if name:
-            controls.append(_control(name))
+        if name and (name in controls or not re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+            console.print(f"a name must be new, of letters first, then digits too; got {name!r}")
+        elif name:
+            controls[name] = _control(name)
         elif controls:
-            try:
-                return Panel(tuple(controls))
-            except RequestError as error:
-                console.print(f"{error}; begin again")
-                controls = []
+            return Panel(tuple(controls.values()))
         else:
             console.print("a unit needs at least one control")
 
@@ -88,9 +87,12 @@ def _control(name: str) -> Control:
             labels = [label.strip() for label in text.split(",") if label.strip()]
             if len(labels) < 2:
                 raise RequestError(f"{name} needs a range or at least two positions, got {text!r}")
-            named = {label if not label[0].isdigit() else f"x{label}": float(place) for place, label in enumerate(labels)}
+            # a label that begins with a number would be taken for a value
+            named = {label if label[0].isalpha() else f"x{label}": float(place) for place, label in enumerate(labels)}
+            if len(named) < len(labels):
+                raise RequestError(f"each position of {name} needs a label of its own, got {text!r}")
             return Control(name, unit, 0, len(labels) - 1, taper="steps", default=0, positions=named)
-        except (RequestError, ValueError) as error:
+        except RequestError as error:
             console.print(str(error))
 
 

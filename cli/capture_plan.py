@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
 from .display import LONG_S, console, share_done
@@ -36,7 +37,7 @@ def plan(
     """
     from mlxopto import compressor as compressors
     from mlxopto.capture import plan as plans
-    from mlxopto.capture.folder import CaptureFolder
+    from mlxopto.capture.folder import PLAN, CaptureFolder
     from mlxopto.capture.proposals import propose
     from mlxopto.data.captures import load_manifest, load_panel
 
@@ -45,20 +46,28 @@ def plan(
     _, panel, _ = load_panel(folder / "device.json")
     if panel != compressor.panel:
         raise RequestError(f"{model} has another panel than {folder / 'device.json'}, so that it cannot tell about that unit")
-    recorded = [
-        capture.setting for capture in load_manifest(folder / "manifest.json", panel) if capture.split in ("train", "val")
-    ]
-    session = CaptureFolder(folder) if add else None
+    captures = load_manifest(folder / "manifest.json", panel)
+    session = CaptureFolder(folder) if (folder / PLAN).exists() else None
+    if add and session is None:
+        raise RequestError(f"{folder} has no {PLAN} to add to; only a session of mlxopto capture can be gone on with")
+    planned = [(capture.split, capture.setting) for capture in captures]
+    planned += [(take.split, take.setting) for take in session.takes] if session else []
+    recorded = [setting for split, setting in planned if split in ("train", "val")]
+    barred = [setting for split, setting in planned if split not in ("train", "val")]
     with share_done("rendering", LONG_S) as show:
-        before, proposals = propose(compressor, recorded, settings, show)
-    if session:
+        before, proposals = propose(compressor, recorded, barred, settings, show)
+    if not proposals:
+        raise WorkError(
+            "there is nothing left to propose: every setting that can be set is recorded or sounds like one that is"
+        )
+    if add and session:
         session.add(plans.more([p.setting for p in proposals], seconds, 1 + max(take.seed for take in session.takes)))
     if as_json:
         print(json.dumps({"mean_db": before, "settings": [_document(panel, proposal) for proposal in proposals]}))
     else:
         _show(panel, before, proposals)
-    if session:
-        console.print(f"added to the plan: mlxopto capture -o {folder} --resume")
+    if add:
+        console.print(f"added to the plan: mlxopto capture -o {shlex.quote(str(folder))} --resume")
 
 
 def _trained_on(run: Path) -> Path:

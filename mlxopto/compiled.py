@@ -32,6 +32,7 @@ _SOURCES = (
     "engine",
     "live/callback.py",
     "live/lockfree.py",
+    "live/stream.py",
     "live/transfer.py",
 )
 _KEPT_S = 14 * 86400.0  # versions not made for so long are removed when a new one is

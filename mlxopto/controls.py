@@ -44,6 +44,8 @@ class Control:
             raise RequestError(f"the taper of {self.name} must be one of {', '.join(TAPERS)}, got {self.taper!r}")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise RequestError(f"the range of {self.name} must rise, got {self.low} to {self.high}")
+        if self.taper == "steps" and (self.low != round(self.low) or self.high != round(self.high)):
+            raise RequestError(f"{self.name} has steps, so its range must be whole numbers, got {self.low} to {self.high}")
         if self.taper == "log" and self.low <= 0:
             raise RequestError(f"{self.name} has a log taper, so its range must be above 0, got {self.low} to {self.high}")
         if self.default is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,16 +12,22 @@ from mlxopto.data.captures import FULL_SCALE, level_dbfs
 from mlxopto.errors import WorkError
 from mlxopto.metrics import esr
 
-MARGIN_S = 0.1  # recorded beyond a take, for its delay and for one that has changed
-STEADY = 0.3  # samples by which the delay of a take may differ from the set-up's, and its end from its beginning
-ABOVE_NOISE_DB = 20.0  # that a return must be, to learn from
+MARGIN_S = 0.1  # recorded beyond a take, for one that comes later than it should
+STEADY_S = 0.3 / 48000  # by which a take's end may be later than its beginning
+ABOVE_NOISE_DB = 20.0  # that a return should be, to learn from
 AUDIBLE = 10 ** (-45 / 20)  # RMS of what was played, where something must come back
-FRAME_S, WINDOW_S = 0.0005, 0.25  # in which gaps and delays are looked for
-GAP_DB, NEIGHBOURS = 25.0, 20  # no unit's gain falls by as much below that of so many frames on both sides
-MOST_REDUCTION_DB = 45.0  # or as far at all
-UNLIKE = 0.6  # share of the best correlation that a window has at another place, if samples were lost
+WINDOW_S, UNLIKE = (
+    0.25,
+    0.6,
+)  # where samples were lost, windows have so small a share of the best correlation at their own place
+FRAME_S, FRAMES = 0.00025, 4  # a gap has so many silent frames in a row: half a block of 96 samples, the whole of one of 48
+GAP_DB, NEIGHBOURS = 30.0, 80  # no unit's gain falls by as much below that of so many frames on both sides
 SAME = 4.0  # times the difference of two recordings at one setting: as much may be between two at the same one
 SAME_ESR = 1e-5  # or as little as that
+
+
+class SetUpError(WorkError):
+    """What came back cannot be recorded; to be put right and tried again."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,21 @@ class Setup:
     delay: float  # of everything between output and input, the unit's included
     spread: float  # of that, over repeats
     polarity: int
+    offset: float  # of silence, linear
     noise_dbfs: float  # RMS of silence
     level_dbfs: float  # RMS of the sweeps
+    aligned_by: int  # samples that takes are moved by
     interface_delay: float | None = None  # of the interface alone, where it was measured with a cable in the unit's place
 
-    @property
-    def aligned_by(self) -> int:
-        """Samples that takes are moved by: the interface's delay, where it is known and the unit's own is short; otherwise all."""
-        if self.interface_delay is not None and abs(self.delay - self.interface_delay) < 2:
-            return round(self.interface_delay)
-        return round(self.delay)
+    def without_the_unit(self, interface_delay: float) -> Setup:
+        """Aligned by the interface's delay alone, where the unit's own is short: then its phase is kept as it is."""
+        short = abs(self.delay - interface_delay) < 2
+        aligned_by = round(interface_delay) if short else self.aligned_by
+        return replace(self, interface_delay=interface_delay, aligned_by=aligned_by)
+
+    def following(self, first: Setup) -> Setup:
+        """Aligned as the folder's first set-up was, so that a fraction of a sample is not rounded up one day and down the other."""
+        return replace(self, aligned_by=first.aligned_by + round(self.delay - first.delay))
 
 
 @dataclass(frozen=True)
@@ -55,35 +66,30 @@ class Checked:
     doubts: tuple[str, ...]
 
 
-def set_up(recording: Recording, sample_rate: int, most: int) -> Setup:
+def set_up(recording: Recording, sample_rate: int) -> Setup:
     """Judges what came back of `signals.train_of_sweeps`.
 
-    Args:
-        most: longest delay looked for, in samples.
     Raises:
-        WorkError: clipped, nothing heard, or a delay that is not the same each time.
+        SetUpError: clipped, nothing heard, or a delay that is not the same each time.
     """
-    y = recording.y
+    y, sweep = recording.y, signals.sweep(sample_rate)
     silence = y[: round(0.8 * signals.SILENCE_S * sample_rate)]
-    if (over := _clipped(y)) > 0:
-        raise WorkError(f"the return clips ({over} samples at full scale); lower it, at the unit or at the input")
-    sweep = signals.sweep(sample_rate)
-    starts = signals.sweeps_at(sample_rate)
-    # the sweeps follow each other so soon that a long delay would be taken for a short one: the first is found alone
-    first = delay.measure(sweep, y[starts[0] :], most)
+    if over := clipped(y):
+        raise SetUpError(f"the return clips ({over} samples at full scale); lower it, at the unit or at the input")
+    alone, *starts = signals.sweeps_at(sample_rate)
+    first = delay.measure(sweep, y[alone:], round(signals.LONGEST_S * sample_rate))
     if first.likeness < delay.LIKE:
-        raise WorkError(
-            f"the sweeps that were played did not come back (level {level_dbfs(y):.0f} dBFS): check cables, channels and bypass"
-        )
+        level = level_dbfs(y)
+        raise SetUpError(f"the sweeps that were played did not come back ({level:.0f} dBFS): check cables, channels and bypass")
     near = max(0, int(first.samples) - 50)
     found = [delay.measure(sweep, y[at + near :], 100).samples + near for at in starts]
     spread = float(np.ptp(found))
     if spread > 1:
         delays = ", ".join(f"{samples:.1f}" for samples in found)
-        raise WorkError(f"the delay is not steady: {delays} samples; choose a longer --block, or another interface")
-    noise = level_dbfs(silence - silence.mean())
-    level = level_dbfs(y[starts[0] + near : starts[-1] + near + len(sweep)])
-    return Setup(sample_rate, float(np.mean(found)), spread, first.polarity, noise, level)
+        raise SetUpError(f"the delay is not steady: {delays} samples; choose a longer --block, or another interface")
+    late, offset = float(np.mean(found)), float(silence.mean())
+    level = level_dbfs(y[starts[0] + near : starts[-1] + near + len(sweep)] - offset)
+    return Setup(sample_rate, late, spread, first.polarity, offset, level_dbfs(silence - offset), level, round(late))
 
 
 def check_take(x: np.ndarray, recording: Recording, setup: Setup, before: np.ndarray | None, repeatability: float) -> Checked:
@@ -93,24 +99,26 @@ def check_take(x: np.ndarray, recording: Recording, setup: Setup, before: np.nda
         x: what was played. before: the take at the setting before this one, aligned; None where there is none to compare with.
         repeatability: ESR between two recordings at one setting.
     """
-    rate, by = setup.sample_rate, setup.aligned_by
-    y = setup.polarity * recording.y
-    aligned = np.ascontiguousarray(y[by : by + len(x)])
+    kept = np.ascontiguousarray(setup.polarity * recording.y[setup.aligned_by : setup.aligned_by + len(x)])
     peak = 20 * float(np.log10(np.abs(recording.y).max(initial=0.0) + 1e-6))
-    if over := _clipped(recording.y):
+    if over := clipped(recording.y):
         problem = f"the return clips ({over} samples at full scale): lower it, and begin again if takes are kept already"
-        return Checked(aligned, peak, setup.delay, (problem,), ())
-    if level_dbfs(aligned) < setup.noise_dbfs + ABOVE_NOISE_DB:
+        return Checked(kept, peak, setup.delay, (problem,), ())
+    y = setup.polarity * (recording.y - np.float32(setup.offset))  # as it is judged
+    aligned = y[setup.aligned_by : setup.aligned_by + len(x)]
+    late, problems, doubts = _delays(x, y, setup)
+    above = level_dbfs(aligned) - setup.noise_dbfs
+    if problems and above < ABOVE_NOISE_DB:
         levels = f"{level_dbfs(aligned):.0f} dBFS, the noise has {setup.noise_dbfs:.0f}"
-        problem = f"hardly anything comes back ({levels}): check cables and bypass"
-        return Checked(aligned, peak, setup.delay, (problem,), ())
-    problems = [*_delays(x, y, setup), *_gaps(x, aligned, setup)]
-    sweep = signals.sweep(rate)
-    start = delay.measure(sweep, y, round(MARGIN_S * rate))
-    doubts = [f"the sound system reported {count} times {name}" for name, count in recording.xruns.items()]
-    if not problems and before is not None and _same(aligned, before, setup, repeatability):
-        doubts.append("it is the same as the take before; were the knobs turned?")
-    return Checked(aligned, peak, start.samples, tuple(problems), tuple(doubts))
+        problems = [f"hardly anything comes back ({levels}): check cables and bypass"]
+    if not problems:
+        if above < ABOVE_NOISE_DB:
+            doubts.append(f"it is only {above:.0f} dB above the noise")
+        doubts += _gaps(x, aligned, setup)
+        doubts += [f"the sound system reported a drop-out: {name}" for name in recording.xruns]
+        if before is not None and _same(aligned, before, setup, repeatability):
+            doubts.append("it is the same as the take before; were the knobs turned?")
+    return Checked(kept, peak, late, tuple(problems), tuple(doubts))
 
 
 def repeatability(first: np.ndarray, second: np.ndarray) -> float:
@@ -118,30 +126,31 @@ def repeatability(first: np.ndarray, second: np.ndarray) -> float:
     return float(esr(first, second))
 
 
-def _clipped(y: np.ndarray) -> int:
+def clipped(y: np.ndarray) -> int:
+    """How many samples are at full scale or beyond."""
     return int(np.count_nonzero(np.abs(y) >= FULL_SCALE))
 
 
-def _delays(x: np.ndarray, y: np.ndarray, setup: Setup) -> list[str]:
-    """Whether a take begins with the delay of the set-up and ends with it."""
-    rate, most = setup.sample_rate, round(MARGIN_S * setup.sample_rate) + round(setup.delay)
-    sweep = signals.sweep(rate)
-    last = len(x) - len(sweep)
+def _delays(x: np.ndarray, y: np.ndarray, setup: Setup) -> tuple[float, list[str], list[str]]:
+    """The delay at the start of a take, problems and doubts: it should be that of the set-up, and the same at the end."""
+    rate, sweep = setup.sample_rate, signals.sweep(setup.sample_rate)
+    most, last, steady = round(setup.delay + MARGIN_S * rate), len(x) - len(sweep), STEADY_S * rate
     start, end = delay.measure(sweep, y, most), delay.measure(sweep, y[last:], most)
     if min(start.likeness, end.likeness) < delay.LIKE:
         where = "at the start" if start.likeness < end.likeness else "at the end"
-        return [f"the sweep {where} did not come back: a cable, the bypass, or sound was lost"]
+        return setup.delay, [f"the sweep {where} did not come back: a cable, the bypass, or sound was lost"], []
+    late, changed, lost = start.samples, start.samples - setup.delay, end.samples - start.samples
     if start.polarity < 0:
-        return ["the polarity is not that of the set-up"]
-    if abs(start.samples - setup.delay) > STEADY:
-        return [f"the delay is {start.samples:.1f} samples and was {setup.delay:.1f} at the set-up: the latency has changed"]
-    lost = end.samples - start.samples
-    if abs(lost) > STEADY:
-        at = _first_shift(x, y[round(start.samples) :], rate)
+        return late, ["the polarity is not that of the set-up"], []
+    told = f"the delay is {late:.1f} samples and was {setup.delay:.1f} at the set-up"
+    if abs(changed) > max(0.9, steady):
+        return late, [f"{told}: the latency has changed"], []
+    if abs(lost) > steady:
+        at = _first_shift(x, y[round(late) :], rate)
         where = f" at {at:.1f} s" if at is not None else ""
         what = "were lost" if lost < 0 else "were put in"
-        return [f"{abs(lost):.1f} samples {what}{where}: a drop-out, or a clock that is not the interface's"]
-    return []
+        return late, [f"{abs(lost):.1f} samples {what}{where}: a drop-out, or a clock that is not the interface's"], []
+    return late, [], [told] if abs(changed) > steady else []
 
 
 def _first_shift(x: np.ndarray, y: np.ndarray, rate: int) -> float | None:
@@ -165,26 +174,30 @@ def _correlate(long: np.ndarray, short: np.ndarray) -> np.ndarray:
 
 
 def _gaps(x: np.ndarray, y: np.ndarray, setup: Setup) -> list[str]:
-    """Places where something was played and nothing came back."""
-    frame = round(FRAME_S * setup.sample_rate)
+    """Short silences where something was played, and came back before and after."""
+    frame = max(8, round(FRAME_S * setup.sample_rate))
     count = len(x) // frame
     played, returned = (np.square(s[: count * frame].reshape(count, frame), dtype=np.float64).mean(axis=1) for s in (x, y))
-    loud = np.flatnonzero(played > AUDIBLE**2)
-    played, returned = played[loud], returned[loud]
-    gain = 10 * np.log10((returned + 1e-14) / played)
+    gain = 10 * np.log10((returned + 1e-14) / (played + 1e-14))
+    gain[played < AUDIBLE**2] = np.nan
     floor = 10 ** ((setup.noise_dbfs + 6) / 10)
-    expected = played * 10 ** (np.maximum(_around(gain) - GAP_DB, -MOST_REDUCTION_DB) / 10)  # at the very least
-    found = loud[(returned < floor) & (expected > floor)]
-    if not len(found):
+    expected = played * 10 ** ((_around(gain) - GAP_DB) / 10)  # at the very least
+    silent = (played > AUDIBLE**2) & (returned < floor) & (expected > floor)
+    in_a_row = np.lib.stride_tricks.sliding_window_view(silent, FRAMES).all(axis=1)
+    if not in_a_row.any():
         return []
-    milliseconds = max(1.0, 1000 * FRAME_S * len(found))
-    return [f"nothing came back for {milliseconds:.0f} ms, first at {found[0] * FRAME_S:.2f} s: a drop-out, or a cable"]
+    milliseconds = 1000 * frame / setup.sample_rate * (np.count_nonzero(in_a_row) + FRAMES - 1)
+    first = int(np.argmax(in_a_row)) * frame / setup.sample_rate
+    return [f"nothing came back for {milliseconds:.0f} ms, first at {first:.2f} s: a drop-out?"]
 
 
 def _around(gain: np.ndarray) -> np.ndarray:
-    """The lower one of the medians of `NEIGHBOURS` values before and after each."""
-    padded = np.pad(gain, NEIGHBOURS, mode="edge")
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS), axis=1)
+    """The lower one of the medians of `NEIGHBOURS` values before and after each; nothing where nothing was played."""
+    padded = np.pad(gain, NEIGHBOURS, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS)
+    known = np.isfinite(windows).any(axis=1)
+    medians = np.full(len(windows), -np.inf)
+    medians[known] = np.nanmedian(windows[known], axis=1)
     return np.minimum(medians[: len(gain)], medians[NEIGHBOURS + 1 :])
 
 

@@ -33,7 +33,8 @@ def measure(x: np.ndarray, y: np.ndarray, most: int) -> Delay:
     products = np.fft.irfft(np.fft.rfft(dy, size) * np.conj(np.fft.rfft(dx, size)), size)[: most + 1]
     power = np.concatenate([[0.0], np.cumsum(np.square(dy))])
     heard = power[len(dx) : len(dx) + most + 1] - power[: most + 1]
-    likeness = products / np.sqrt(np.square(dx).sum() * np.maximum(heard, 1e-20) + 1e-30)
+    least = max(1e-6 * float(heard.max()), 1e-20)  # where next to nothing is heard, nothing is like
+    likeness = products / np.sqrt(np.square(dx).sum() * np.maximum(heard, least))
     peak = int(np.argmax(np.abs(products) * (np.abs(likeness) > 0.5 * np.abs(likeness).max())))
     polarity = int(np.sign(products[peak])) or 1
     found = float(min(1.0, abs(likeness[peak])))

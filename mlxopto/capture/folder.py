@@ -19,7 +19,6 @@ from mlxopto import audio
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
-from mlxopto.controls import Setting
 from mlxopto.data.captures import load_panel, panel_document, read_json
 from mlxopto.errors import RequestError, WorkError
 
@@ -41,14 +40,27 @@ class CaptureFolder:
         self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
         self._document = read_json(folder / PLAN)
         try:
-            self.sample_rate = int(self._document["sample_rate"])
-            self.takes = [
-                Take(self.panel.setting(take["setting"]), take["split"], take["seconds"], take["seed"], take["again"])
-                for take in self._document["takes"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RequestError(f"{folder / PLAN} is not the plan of a capture session: {error!r}") from error
-        self._entries: list[dict[str, Any]] = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else []
+            self._read_plan()
+        except (KeyError, TypeError, ValueError, RequestError) as error:
+            raise RequestError(f"{folder / PLAN} is not the plan of a capture session of this panel: {error}") from error
+        self._entries = self._read_manifest()
+
+    def _read_plan(self) -> None:
+        if self._document["format"] != FORMAT:
+            raise ValueError(f"format {self._document['format']!r}, {FORMAT} is known")
+        self.sample_rate = int(self._document["sample_rate"])
+        self._setups = [Setup(**setup) for setup in self._document["setups"]]
+        self.takes = [
+            Take(self.panel.setting(take["setting"]), take["split"], take["seconds"], take["seed"], take["again"])
+            for take in self._document["takes"]
+        ]
+
+    def _read_manifest(self) -> list[dict[str, Any]]:
+        path = self.folder / MANIFEST
+        entries = read_json(path) if path.exists() else []
+        if not isinstance(entries, list) or not all(isinstance(e, dict) and isinstance(e.get("take"), int) for e in entries):
+            raise RequestError(f"{path} is not the manifest of a capture session: its entries must name their takes")
+        return entries
 
     @staticmethod
     def create(folder: Path, device_file: Path, sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
@@ -77,8 +89,8 @@ class CaptureFolder:
     @property
     def kept(self) -> set[int]:
         """Numbers of the takes that are recorded."""
-        kept = {int(entry["take"]) for entry in self._entries if "take" in entry}
-        if "repeatability_esr" in self._document:
+        kept = {entry["take"] for entry in self._entries}
+        if self.repeatability_esr is not None:
             kept |= {number for number, take in enumerate(self.takes) if take.again}
         return kept
 
@@ -89,14 +101,19 @@ class CaptureFolder:
         return [number for number in range(len(self.takes)) if number not in kept]
 
     @property
-    def repeatability_esr(self) -> float:
-        """ESR between two recordings at one setting; 0 while it is not known."""
-        return float(self._document.get("repeatability_esr", 0.0))
+    def repeatability_esr(self) -> float | None:
+        """ESR between two recordings at one setting, once it is known."""
+        return self._document.get("repeatability_esr")
 
     @property
-    def last_setup(self) -> dict[str, Any] | None:
-        """The latest set-up as it was kept."""
-        return self._document["setups"][-1] if self._document["setups"] else None
+    def first_setup(self) -> Setup | None:
+        """The set-up that all later ones follow."""
+        return self._setups[0] if self._setups else None
+
+    @property
+    def last_setup(self) -> Setup | None:
+        """The set-up of the latest takes."""
+        return self._setups[-1] if self._setups else None
 
     def signal(self, number: int) -> np.ndarray:
         """What is played for a take, float32 (samples,)."""
@@ -121,6 +138,7 @@ class CaptureFolder:
                 writer.close()
         entry = {
             "take": number,
+            "setup": len(self._setups) - 1,
             "input": f"in/{number:03d}.wav",
             "target": f"out/{number:03d}.wav",
             "controls": {c.name: {"value": take.setting[c.name], "unit": c.unit} for c in self.panel.controls},
@@ -129,13 +147,14 @@ class CaptureFolder:
             "delay": round(checked.delay, 3),
             "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        entries = [other for other in self._entries if other.get("take") != number] + [entry]
-        _write(self.folder / MANIFEST, sorted(entries, key=lambda entry: entry.get("take", -1)))
+        entries = [other for other in self._entries if other["take"] != number] + [entry]
+        _write(self.folder / MANIFEST, sorted(entries, key=lambda entry: entry["take"]))
         self._entries = entries
 
     def set_up(self, setup: Setup) -> None:
-        """Notes a set-up."""
-        self._document["setups"].append({**asdict(setup), "aligned_by": setup.aligned_by})
+        """Notes a set-up, which takes will be recorded with."""
+        self._setups.append(setup)
+        self._document["setups"].append(asdict(setup))
         _write(self.folder / PLAN, self._document)
 
     def repeats(self, esr: float) -> None:
@@ -148,11 +167,6 @@ class CaptureFolder:
         self.takes += takes
         self._document["takes"] += [asdict(take) for take in takes]
         _write(self.folder / PLAN, self._document)
-
-    def settings(self, *splits: str) -> list[Setting]:
-        """The planned settings of some splits, each once."""
-        found = [take.setting for take in self.takes if take.split in splits]
-        return [setting for place, setting in enumerate(found) if setting not in found[:place]]
 
     def _path(self, part: str, number: int) -> Path:
         return self.folder / part / f"{number:03d}.wav"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
 from mlxopto.live import stream
 from mlxopto.live import transfer as native
 from mlxopto.live.ports import find, ports
@@ -45,8 +45,7 @@ class Interface:
 
     Args:
         input, output: a device's index or a part of its name; the default devices without.
-        input_channel, output_channel: counted from 1. rate: Hz, the output device's own when not given.
-        block: samples, 0 for the device's own.
+        rate: Hz. input_channel, output_channel: counted from 1. block: samples, 0 for the device's own.
     Raises:
         RequestError: devices, channels or a rate that cannot be had.
         WorkError: no PortAudio, or the system refuses the stream.
@@ -56,9 +55,9 @@ class Interface:
         self,
         input: str | None,
         output: str | None,
+        rate: int,
         input_channel: int = 1,
         output_channel: int = 1,
-        rate: int | None = None,
         block: int = 0,
     ):
         available = ports()
@@ -69,7 +68,7 @@ class Interface:
         ):
             if not 1 <= channel <= have:
                 raise RequestError(f"--{kind}-channel must be 1 to {have}, which {port.name} has, got {channel}")
-        self.sample_rate = rate or round(self._output.default_rate)
+        self.sample_rate, self._patience = rate, max(_STALLED_S, 3 * block / rate)
         stream.check_rate(self.sample_rate, self._input, self._output, (input_channel, output_channel))
         self._table = np.zeros(native.TABLE_SIZE, np.int64)
         self._table[[native.OUTPUTS, native.OUTPUT]] = output_channel, output_channel - 1
@@ -88,7 +87,11 @@ class Interface:
         )
 
     def __enter__(self) -> Interface:
-        stream.start(self._stream)
+        try:
+            stream.start(self._stream)
+        except WorkError:
+            self._stream.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,6 +125,6 @@ class Interface:
             time.sleep(_POLL_S)
             if self._table[native.CALLS] != calls:
                 calls, since = int(self._table[native.CALLS]), time.monotonic()
-            if not self._stream.active or time.monotonic() - since > _STALLED_S:
+            if not self._stream.active or time.monotonic() - since > self._patience:
                 self._lost = True
                 raise DeviceLostError(f"the audio device {self._output.name} went away while it played")

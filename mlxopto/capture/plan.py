@@ -72,9 +72,9 @@ def more(chosen: Sequence[Setting], seconds: float, seed: int) -> list[Take]:
 
 
 def settable(control: Control, value: float) -> float:
-    """The value, as finely as a person can set a knob: two digits on a log taper, else a round hundredth to tenth of the range."""
+    """The value, as finely as a person can set it: two digits on a log taper, a position of a switch, else some hundredths of the range."""
     if control.taper == "steps":
-        return value
+        return min(_positions(control), key=lambda position: abs(position - value))
     finest = abs(value) / 10 if control.taper == "log" else (control.high - control.low) / 20
     step = 10.0 ** math.floor(math.log10(finest)) if finest else 1.0
     rounded = round(round(value / step) * step, 12)
@@ -83,9 +83,15 @@ def settable(control: Control, value: float) -> float:
 
 def _at(control: Control, share: float) -> float:
     if control.taper == "steps":
-        return control.low + math.floor(share * (control.high - control.low + 1))
+        positions = _positions(control)
+        return positions[math.floor(share * len(positions))]
     position = STRETCH * (2 * share - 1)
     return settable(control, control.denormalise(min(1.0, max(-1.0, position))))
+
+
+def _positions(control: Control) -> list[float]:
+    """Of a switch: the labelled ones, or every whole number."""
+    return sorted(set(control.positions.values())) or [float(n) for n in range(round(control.low), round(control.high) + 1)]
 
 
 def _share(index: int, base: int) -> float:

@@ -37,7 +37,7 @@ class Proposal:
 
 
 def propose(
-    compressor: Compressor, recorded: Sequence[Setting], count: int, show: Callable[[float], None]
+    compressor: Compressor, recorded: Sequence[Setting], barred: Sequence[Setting], count: int, show: Callable[[float], None]
 ) -> tuple[float, list[Proposal]]:
     """The mean difference between any setting and the most similar recorded one, in dB, and settings that lower it most, one by one.
 
@@ -46,17 +46,23 @@ def propose(
     "Active learning for convolutional neural networks").
 
     Args:
-        show: told the share done, 0 to 1.
+        recorded: that a model can learn from, or will be. barred: not to be proposed, such as those of the test.
+        count: at most; fewer where no more can be set, or none would tell anything. show: told the share done, 0 to 1.
     """
-    candidates = list(islice(plan.settings(compressor.panel), CANDIDATES))
+    known = [*recorded, *barred]
+    candidates = [setting for setting in islice(plan.settings(compressor.panel), CANDIDATES) if setting not in known]
+    if not candidates:
+        return 0.0, []
     gains = _gains(compressor, [*recorded, *candidates], show)
-    known, new = gains[: len(recorded)], gains[len(recorded) :]
-    nearest = _differences(new, known).min(axis=1) if len(known) else np.full(len(new), DEEPEST_DB)
+    old, new = gains[: len(recorded)], gains[len(recorded) :]
+    nearest = _differences(new, old).min(axis=1) if len(old) else np.full(len(new), DEEPEST_DB)
     before, between = float(nearest.mean()), _differences(new, new)
     proposals: list[Proposal] = []
     for _ in range(min(count, len(candidates))):
         best = int(np.minimum(nearest[:, None], between).mean(axis=0).argmin())
         there = float(nearest[best])
+        if there == 0.0:
+            break
         nearest = np.minimum(nearest, between[:, best])
         proposals.append(Proposal(candidates[best], there, float(nearest.mean())))
     return before, proposals

@@ -14,7 +14,8 @@ SWEEP_S, SWEEP_PEAK = 0.25, 0.25
 GAP_S = 0.05  # after a sweep
 BURSTS = ((-30, 0.15), (0, 0.1), (-30, 0.2), (-10, 0.3), (-40, 0.25), (-18, 0.2), (-30, 0.1))  # dBFS peak, seconds
 AROUND_S = 2 * (SWEEP_S + GAP_S) + sum(seconds for _, seconds in BURSTS)  # what a take has beside its programme material
-REPEATS = 5  # sweeps at the set-up
+REPEATS = 5  # sweeps at the set-up, after a first one
+LONGEST_S = 0.5  # delay that is looked for
 
 
 def sweep(rate: int) -> np.ndarray:
@@ -34,13 +35,16 @@ def probe(rate: int) -> np.ndarray:
 
 
 def train_of_sweeps(rate: int) -> np.ndarray:
-    """Silence, then as many sweeps as `REPEATS`: see `sweeps_at`."""
-    return np.concatenate([np.zeros(round(SILENCE_S * rate), np.float32), *[sweep(rate)] * REPEATS])
+    """Silence, a sweep with so much silence behind it that any delay can be told, then as many sweeps as `REPEATS`: see `sweeps_at`."""
+    silence, pause = (np.zeros(round(s * rate), np.float32) for s in (SILENCE_S, LONGEST_S))
+    return np.concatenate([silence, sweep(rate), pause, *[sweep(rate)] * REPEATS])
 
 
 def sweeps_at(rate: int) -> list[int]:
-    """Where the sweeps of `train_of_sweeps` begin, in samples."""
-    return [round(SILENCE_S * rate) + k * len(sweep(rate)) for k in range(REPEATS)]
+    """Where the sweeps of `train_of_sweeps` begin, in samples, the one that stands alone first."""
+    first, length = round(SILENCE_S * rate), len(sweep(rate))
+    second = first + length + round(LONGEST_S * rate)
+    return [first, *(second + k * length for k in range(REPEATS))]
 
 
 def take(seconds: float, rate: int, seed: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def one(out: Path, unit: Device, seed: int, steps: int) -> dict[str, list[tuple[
                 settings = even[:count]
             elif not (folder / "result.json").exists():
                 known = [plan.middle(unit.panel), *settings]
-                proposals = propose(compressors.load(str(weights)), known, count - len(settings), lambda share: None)[1]
+                proposals = propose(compressors.load(str(weights)), known, [], count - len(settings), lambda share: None)[1]
                 settings = [*settings, *(proposal.setting for proposal in proposals)]
             result = trained(folder, unit, settings, seed, steps)
             settings, weights = result["settings"], folder / "run"

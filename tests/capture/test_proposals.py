@@ -15,7 +15,7 @@ def la2a():
 def test_settings_that_sound_alike_are_not_proposed(la2a):
     """Below 20 an LA-2A hardly compresses: one recording there tells of all."""
     recorded = [la2a.panel.setting({"peak_reduction": 5.0}), la2a.panel.setting({"peak_reduction": 5.0, "mode": "limit"})]
-    before, proposals = propose(la2a, recorded, 6, lambda share: None)
+    before, proposals = propose(la2a, recorded, [], 6, lambda share: None)
     assert all(proposal.setting["peak_reduction"] > 25 for proposal in proposals)
     left = [before, *(proposal.mean_db for proposal in proposals)]
     assert np.all(np.diff(left) < 0)
@@ -24,8 +24,8 @@ def test_settings_that_sound_alike_are_not_proposed(la2a):
 
 def test_what_is_recorded_is_not_proposed_again(la2a):
     recorded = [la2a.panel.setting({})]
-    _, proposals = propose(la2a, recorded, 3, lambda share: None)
-    _, next_ones = propose(la2a, [*recorded, *(p.setting for p in proposals)], 3, lambda share: None)
+    _, proposals = propose(la2a, recorded, [], 3, lambda share: None)
+    _, next_ones = propose(la2a, [*recorded, *(p.setting for p in proposals)], [], 3, lambda share: None)
     assert not [p for p in next_ones if p.setting in [q.setting for q in proposals]]
     assert next_ones[0].mean_db < proposals[-1].mean_db
 
@@ -33,7 +33,7 @@ def test_what_is_recorded_is_not_proposed_again(la2a):
 def test_the_expected_difference_is_that_of_the_gains(la2a):
     """Against the gains of the two settings themselves, over other material."""
     recorded = [la2a.panel.setting({"peak_reduction": 20.0})]
-    _, (proposal,) = propose(la2a, recorded, 1, lambda share: None)
+    _, (proposal,) = propose(la2a, recorded, [], 1, lambda share: None)
     rng = np.random.default_rng(0)
     x = (0.3 * rng.standard_normal(96000) * np.repeat(10 ** rng.uniform(-1.5, 0, 20), 4800)).astype(np.float32)
     levels = []

@@ -43,6 +43,7 @@ def test_a_session_makes_a_folder_to_train_on(tmp_path):
     rack, folder = Rack(delay=500.0, gain=-0.3), begun(tmp_path / "captures")
     session = Session(rack, folder)
     session.set_up()
+    session.accept()
     for number in folder.pending:
         record(session, rack, number)
     source = CaptureSource(tmp_path / "captures", 0)
@@ -59,13 +60,14 @@ def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_pat
     rack, folder = Rack(), begun(tmp_path / "captures")
     session = Session(rack, folder)
     first = session.set_up()
+    session.accept()
     for number in (0, 1, 3):
         record(session, rack, number)
     later = CaptureFolder(tmp_path / "captures")
     assert later.kept == {0, 1, 3}
     assert later.pending[0] == 2
     assert later.repeatability_esr == folder.repeatability_esr > 0
-    assert later.last_setup["delay"] == first.delay
+    assert later.last_setup == first
     new = {**later.takes[-1].setting, "threshold": 3.0}
     later.add(plan.more([new], 2.0, 99))
     assert CaptureFolder(tmp_path / "captures").takes[-1] == plan.Take(new, "train", 2.0, 99)
@@ -75,29 +77,32 @@ def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_pat
 
 def test_an_input_gain_that_moved_between_sessions_is_measured(tmp_path):
     rack, folder = Rack(gain=0.3), begun(tmp_path / "captures")
-    Session(rack, folder).set_up()
+    session = Session(rack, folder)
+    session.set_up()
+    session.accept()
     rack.gain = 0.25
-    before = folder.last_setup
     now = Session(rack, CaptureFolder(tmp_path / "captures")).set_up()
-    assert moved_db(before, now) == pytest.approx(20 * np.log10(0.25 / 0.3), abs=0.01)
+    assert moved_db(folder.first_setup, now) == pytest.approx(20 * np.log10(0.25 / 0.3), abs=0.01)
 
 
 def test_drop_outs_that_are_reported_are_recorded_again_without_asking(tmp_path):
     rack, folder = Rack(), begun(tmp_path / "captures")
     session = Session(rack, folder)
     session.set_up()
+    session.accept()
     plays = rack.plays
     rack.xruns = [{"input overflow": 1}]
     assert not session.record(0).doubts
     assert rack.plays - plays == 2
     rack.xruns = [{"input overflow": 1}] * TRIES
-    assert session.record(0).doubts == ("the sound system reported 1 times input overflow",)
+    assert session.record(0).doubts == ("the sound system reported a drop-out: input overflow",)
 
 
 def test_two_takes_at_one_setting_are_apart_by_silence_and_not_taken_for_a_mistake(tmp_path):
     rack, folder = Rack(), begun(tmp_path / "captures")
     session = Session(rack, folder)
     session.set_up()
+    session.accept()
     seen = next(number for number, take in enumerate(folder.takes) if take.split == "seen")
     record(session, rack, seen - 1)
     record(session, rack, seen)
@@ -105,12 +110,50 @@ def test_two_takes_at_one_setting_are_apart_by_silence_and_not_taken_for_a_mista
 
 def test_levels_say_how_far_to_turn(tmp_path):
     folder = begun(tmp_path / "captures")
-    assert Session(Rack(gain=0.5), folder).levels().at_least == 0
+    assert Session(Rack(gain=0.5), folder).levels().good
     low = Session(Rack(gain=0.05), folder).levels()
+    assert not low.good
     assert (low.at_least, low.at_most) == (pytest.approx(-12 - low.peak), pytest.approx(-1 - low.peak))
     assert 10 < low.at_least < low.at_most
+    clipping = Rack(gain=3.0)
+    clipping.faults = [lambda y: np.clip(y, -1, 1)]
+    levels = Session(clipping, folder).levels()
+    assert levels.clipped > 100
+    assert not levels.good
     with pytest.raises(WorkError, match="nothing comes back"):
         Session(Rack(gain=0.0, noise=0), folder).levels()
+
+
+def test_later_sessions_align_as_the_first_did(tmp_path):
+    """Half a sample would be rounded up one day and down the other."""
+    rack, folder = Rack(delay=1000.45), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    assert session.set_up().aligned_by == 1000
+    session.accept()
+    for delay, aligned_by in ((1000.55, 1000), (1064.55, 1064), (999.9, 999)):
+        rack.delay = delay
+        assert Session(rack, CaptureFolder(tmp_path / "captures")).set_up().aligned_by == aligned_by
+
+
+def test_every_take_begins_with_the_unit_at_rest(tmp_path, monkeypatch):
+    """Silence is played as long as the last sound is not long past."""
+    rack, folder = Rack(), begun(tmp_path / "captures")
+    session = Session(rack, folder)
+    session.set_up()
+    session.accept()
+    begins = []
+    play = rack.play
+
+    def noted(x):
+        begins.append(int(np.flatnonzero(x)[0]))
+        return play(x)
+
+    monkeypatch.setattr(rack, "play", noted)
+    session.record(0)
+    session._silent_since -= 60  # someone turns knobs for a minute
+    session.record(0)
+    assert begins[0] > 2 * RATE
+    assert begins[1] < 10
 
 
 KILLED = """
@@ -122,6 +165,7 @@ from mlxopto.capture.session import Session
 rack, folder = Rack(), begun(Path(sys.argv[1]))
 session = Session(rack, folder)
 session.set_up()
+session.accept()
 for number in folder.pending:
     print(number, flush=True)
     record(session, rack, number)
@@ -141,6 +185,7 @@ def test_killed_in_the_middle_of_a_take_it_keeps_all_before(tmp_path):
     rack = Rack()
     session = Session(rack, folder)
     session.set_up()
+    session.accept()
     for number in folder.pending:
         record(session, rack, number)
     assert not folder.pending
