@@ -194,16 +194,16 @@ def _record_all(session: Session, folder: CaptureFolder) -> None:
     from mlxopto.capture import plan
 
     turning: list[float] = []
-    groups, place = _by_setting(folder, folder.pending), 0
+    groups, place, middle = _by_setting(folder, folder.pending), 0, plan.middle(folder.panel)
     while place < len(groups):
         setting, numbers = groups[place]
         answer = ""
-        if setting != plan.middle(folder.panel):  # where the knobs are already
+        if setting != middle:  # where the knobs are already
             left = _minutes(_seconds_left(folder, [n for _, group in groups[place:] for n in group], turning))
             told = f"\n{_position(folder, setting)} ({left} left)\n  {_spoken(folder.panel, setting)}\n"
-            letters = "sb" if place else "s"
+            letters = "sb" if place and groups[place - 1][0] != middle else "s"
             began = time.monotonic()
-            answer = _ask(f"{told}set the knobs, then press Enter (s: skip, {'b: back, ' * bool(place)}q: quit)", letters)
+            answer = _ask(f"{told}set the knobs, then press Enter (s: skip, {'b: back, ' * ('b' in letters)}q: quit)", letters)
             turning.append(time.monotonic() - began)
         if answer == "b":
             place -= 1
