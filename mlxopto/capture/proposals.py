@@ -1,4 +1,4 @@
-"""Which settings to record next: those whose gain a trained model expects to be least like that of any setting recorded already."""
+"""Which settings to record next: of an even plan those whose gain a trained model expects to be least like that of any other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mlxopto.compressor import Compressor
 from mlxopto.controls import Setting
 from mlxopto.data import program
 
-CANDIDATES = 384
+CANDIDATES = 384  # of the even plan, by which the whole panel is judged
+LOOKAHEAD = 2  # times as many settings of the plan as are wanted: among these the choice is
+ALIKE_DB = 0.01  # RMS
 MATERIAL_S = 6.0  # of programme material that the model is asked about, after the probe
 EVERY = 64  # samples a value of gain
 AUDIBLE = 1e-3  # peak of what counts
@@ -39,11 +41,10 @@ class Proposal:
 def propose(
     compressor: Compressor, recorded: Sequence[Setting], barred: Sequence[Setting], count: int, show: Callable[[float], None]
 ) -> tuple[float, list[Proposal]]:
-    """The mean difference between any setting and the most similar recorded one, in dB, and settings that lower it most, one by one.
+    """The mean difference between any setting and the most similar recorded one, in dB, and what to record next, the most telling first.
 
-    Where settings sound alike, one recording tells of all; where the gain changes soon with the knobs, more are needed. So the settings
-    are the medians of clusters in gain, not in knobs (greedy facility location; the idea of core-sets, Sener and Savarese 2018,
-    "Active learning for convolutional neural networks").
+    The even plan goes on, but of twice as many settings as are wanted those are left out whose gain is like that of another one:
+    where nothing is compressed, or where a knob hardly matters, one recording tells of all.
 
     Args:
         recorded: that a model can learn from, or will be. barred: not to be proposed, such as those of the test.
@@ -58,12 +59,12 @@ def propose(
     nearest = _differences(new, old).min(axis=1) if len(old) else np.full(len(new), DEEPEST_DB)
     before, between = float(nearest.mean()), _differences(new, new)
     proposals: list[Proposal] = []
-    for _ in range(min(count, len(candidates))):
-        best = int(np.minimum(nearest[:, None], between).mean(axis=0).argmin())
-        there = float(nearest[best])
-        if there == 0.0:
+    for _ in range(count):
+        best = int(nearest[: LOOKAHEAD * count].argmax())
+        if (there := float(nearest[best])) < ALIKE_DB:
             break
         nearest = np.minimum(nearest, between[:, best])
+        nearest[best] = 0.0
         proposals.append(Proposal(candidates[best], there, float(nearest.mean())))
     return before, proposals
 
