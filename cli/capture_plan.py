@@ -54,6 +54,8 @@ def plan(
     planned += [(take.split, take.setting) for take in session.takes] if session else []
     recorded = [setting for split, setting in planned if split in ("train", "val")]
     barred = [setting for split, setting in planned if split not in ("train", "val")]
+    if not recorded:
+        raise RequestError(f"{folder} has no take yet that was trained on")
     with share_done("rendering", LONG_S) as show:
         before, proposals = propose(compressor, recorded, barred, settings, show)
     if not proposals:

@@ -1,4 +1,4 @@
-"""Which settings to record next: of an even plan those whose gain a trained model expects to be least like that of any other."""
+"""Which settings to record next: of an even plan those that differ most from all others, in gain as a trained model expects it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlxopto.controls import Setting
 from mlxopto.data import program
 
 CANDIDATES = 384  # of the even plan, by which the whole panel is judged
-LOOKAHEAD = 2  # times as many settings of the plan as are wanted: among these the choice is
+LOOKAHEAD = 4  # times as many settings of the plan as are wanted: among these the choice is
 ALIKE_DB = 0.01  # RMS
 MATERIAL_S = 6.0  # of programme material that the model is asked about, after the probe
 EVERY = 64  # samples a value of gain
@@ -43,29 +43,30 @@ def propose(
 ) -> tuple[float, list[Proposal]]:
     """The mean difference between any setting and the most similar recorded one, in dB, and what to record next, the most telling first.
 
-    The even plan goes on, but of twice as many settings as are wanted those are left out whose gain is like that of another one:
-    where nothing is compressed, or where a knob hardly matters, one recording tells of all.
+    The even plan goes on, but of several times as many settings as are wanted those are chosen that differ most from all others: in
+    gain, times the distance in knobs. Where nothing is compressed, or where a knob hardly matters, one recording tells of all; but
+    a model that has heard little is a poor judge of that. Each by itself foretold the error less well (README).
 
     Args:
-        recorded: that a model can learn from, or will be. barred: not to be proposed, such as those of the test.
+        recorded: at least one that a model can learn from, or will. barred: not to be proposed, such as those of the test.
         count: at most; fewer where no more can be set, or none would tell anything. show: told the share done, 0 to 1.
     """
     known = [*recorded, *barred]
     candidates = [setting for setting in islice(plan.settings(compressor.panel), CANDIDATES) if setting not in known]
     if not candidates:
         return 0.0, []
-    gains = _gains(compressor, [*recorded, *candidates], show)
-    old, new = gains[: len(recorded)], gains[len(recorded) :]
-    nearest = _differences(new, old).min(axis=1) if len(old) else np.full(len(new), DEEPEST_DB)
-    before, between = float(nearest.mean()), _differences(new, new)
-    proposals: list[Proposal] = []
+    everything = [*recorded, *candidates]
+    gains = _differences(_gains(compressor, everything, show))[len(recorded) :]
+    knobs = _distances(np.array([compressor.panel.normalise(setting) for setting in everything]))[len(recorded) :]
+    in_gain, in_knobs = (apart[:, : len(recorded)].min(axis=1) for apart in (gains, knobs))
+    before, proposals = float(in_gain.mean()), list[Proposal]()
     for _ in range(count):
-        best = int(nearest[: LOOKAHEAD * count].argmax())
-        if (there := float(nearest[best])) < ALIKE_DB:
+        best = int((in_gain * in_knobs)[: LOOKAHEAD * count].argmax())
+        if (there := float(in_gain[best])) < ALIKE_DB:
             break
-        nearest = np.minimum(nearest, between[:, best])
-        nearest[best] = 0.0
-        proposals.append(Proposal(candidates[best], there, float(nearest.mean())))
+        column = len(recorded) + best
+        in_gain, in_knobs = np.minimum(in_gain, gains[:, column]), np.minimum(in_knobs, knobs[:, column])
+        proposals.append(Proposal(candidates[best], there, float(in_gain.mean())))
     return before, proposals
 
 
@@ -90,7 +91,14 @@ def _gains(compressor: Compressor, settings: Sequence[Setting], show: Callable[[
     return np.array(found)
 
 
-def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """RMS over time between all curves of (n, times) and of (m, times), (n, m)."""
-    squares = np.square(a).mean(axis=1)[:, None] + np.square(b).mean(axis=1)[None] - 2 * (a @ b.T) / a.shape[1]
-    return np.sqrt(np.maximum(squares, 0.0))
+def _differences(curves: np.ndarray) -> np.ndarray:
+    """RMS over time between all pairs of (n, times), (n, n)."""
+    return _distances(curves) / np.sqrt(curves.shape[1])
+
+
+def _distances(points: np.ndarray) -> np.ndarray:
+    """Between all pairs of (n, dimensions), (n, n)."""
+    squares = np.square(points).sum(axis=1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * points @ points.T, 0.0))
+    np.fill_diagonal(distances, 0.0)
+    return distances

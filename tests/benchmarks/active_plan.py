@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.active_plan OUT [--steps 300] [--seeds 3] [DEVICE ...]
 
-A virtual unit is recorded at six settings and a model is trained. Then settings are added, by the even plan that went on, or as the
+A virtual unit is recorded at some settings and a model is trained. Then settings are added, by the even plan that went on, or as the
 model proposes, and a fresh model is trained each time with the same number of steps. Prints a Markdown table and draws OUT/DEVICE.png;
 the same command goes on where it was interrupted.
 """
@@ -32,7 +32,7 @@ from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 
 RATE, SECONDS = 48000, 8.0
-COUNTS = (6, 10, 16)
+COUNTS = {"la2a": (6, 10, 16), "cl1b": (12, 18, 24)}  # four knobs need more to begin with
 ARCH = "opto_light"
 TESTS, TEST_S = 32, 6.0
 PLANS = ("even", "proposed")
@@ -77,12 +77,13 @@ def errors(result: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 def one(out: Path, unit: Device, seed: int, steps: int) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     """Errors of the test takes for each plan and count, from one start."""
-    even = list(islice(plan.settings(unit.panel), 40 * seed, 40 * seed + max(COUNTS)))
-    first = trained(out / f"{unit.name}-{seed}-{COUNTS[0]}", unit, even[: COUNTS[0]], seed, steps)
+    counts = COUNTS[unit.name]
+    even = list(islice(plan.settings(unit.panel), 40 * seed, 40 * seed + max(counts)))
+    first = trained(out / f"{unit.name}-{seed}-{counts[0]}", unit, even[: counts[0]], seed, steps)
     found = {name: [errors(first["result"])] for name in PLANS}
     for name in PLANS:
-        settings, weights = even[: COUNTS[0]], out / f"{unit.name}-{seed}-{COUNTS[0]}" / "run"
-        for count in COUNTS[1:]:
+        settings, weights = even[: counts[0]], out / f"{unit.name}-{seed}-{counts[0]}" / "run"
+        for count in counts[1:]:
             folder = out / f"{unit.name}-{seed}-{count}-{name}"
             if name == "even":
                 settings = even[:count]
@@ -102,7 +103,7 @@ def report(out: Path, unit: Device, found: Sequence[dict[str, list[tuple[np.ndar
     print(f"\n| {unit.title}: settings | " + " | ".join(f"{name}: ESR, median | mean | gain, dB" for name in PLANS) + " |")
     print("| --- |" + " --- | --- | --- |" * len(PLANS))
     curves: dict[str, list[float]] = {name: [] for name in PLANS}
-    for place, count in enumerate(COUNTS):
+    for place, count in enumerate(COUNTS[unit.name]):
         cells = []
         for name in PLANS:
             esr, gain = (np.concatenate([seed[name][place][metric] for seed in found]) for metric in (0, 1))
@@ -111,7 +112,7 @@ def report(out: Path, unit: Device, found: Sequence[dict[str, list[tuple[np.ndar
         print(f"| {count} | " + " | ".join(cells) + " |")
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for name in PLANS:
-        axes.plot(COUNTS, curves[name], marker="o", label=name)
+        axes.plot(COUNTS[unit.name], curves[name], marker="o", label=name)
     axes.set(xlabel="settings recorded", ylabel="gain error on unseen settings, dB RMS, mean", title=unit.title)
     axes.legend()
     figure.savefig(out / f"{unit.name}.png", dpi=120)
