@@ -21,7 +21,7 @@ WINDOW_S, UNLIKE = (
     0.6,
 )  # where samples were lost, windows have so small a share of the best correlation at their own place
 FRAME_S, FRAMES = 0.00025, 4  # a gap has so many silent frames in a row: half a block of 96 samples, the whole of one of 48
-GAP_DB, NEIGHBOURS = 30.0, 80  # no unit's gain falls by as much below that of so many frames on both sides
+GAP_DB, NEIGHBOURS = 30.0, 40  # by which the noise is below what so many frames on both sides let expect
 SAME = 4.0  # times the difference of two recordings at one setting: as much may be between two at the same one
 SAME_ESR = 1e-5  # or as little as that
 
@@ -174,31 +174,26 @@ def _correlate(long: np.ndarray, short: np.ndarray) -> np.ndarray:
 
 
 def _gaps(x: np.ndarray, y: np.ndarray, setup: Setup) -> list[str]:
-    """Short silences where something was played, and came back before and after."""
+    """Silences where something was played, and came back before and after."""
     frame = max(8, round(FRAME_S * setup.sample_rate))
     count = len(x) // frame
     played, returned = (np.square(s[: count * frame].reshape(count, frame), dtype=np.float64).mean(axis=1) for s in (x, y))
-    gain = 10 * np.log10((returned + 1e-14) / (played + 1e-14))
-    gain[played < AUDIBLE**2] = np.nan
+    gain, loud = returned / (played + 1e-14), played > AUDIBLE**2
     floor = 10 ** ((setup.noise_dbfs + 6) / 10)
-    expected = played * 10 ** ((_around(gain) - GAP_DB) / 10)  # at the very least
-    silent = (played > AUDIBLE**2) & (returned < floor) & (expected > floor)
-    in_a_row = np.lib.stride_tricks.sliding_window_view(silent, FRAMES).all(axis=1)
-    if not in_a_row.any():
+    edges = np.flatnonzero(np.diff((loud & (returned < floor)).astype(np.int8), prepend=0, append=0))
+    gaps = []
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        sides = [gain[part][loud[part]] for part in (slice(max(0, start - NEIGHBOURS), start), slice(end, end + NEIGHBOURS))]
+        if end - start >= FRAMES and all(len(side) for side in sides):
+            around = min(float(np.median(side)) for side in sides)
+            if played[start:end].mean() * around > floor * 10 ** (GAP_DB / 10):
+                gaps.append((start, end))
+    if not gaps:
         return []
-    milliseconds = 1000 * frame / setup.sample_rate * (np.count_nonzero(in_a_row) + FRAMES - 1)
-    first = int(np.argmax(in_a_row)) * frame / setup.sample_rate
-    return [f"nothing came back for {milliseconds:.0f} ms, first at {first:.2f} s: a drop-out?"]
-
-
-def _around(gain: np.ndarray) -> np.ndarray:
-    """The lower one of the medians of `NEIGHBOURS` values before and after each; nothing where nothing was played."""
-    padded = np.pad(gain, NEIGHBOURS, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS)
-    known = np.isfinite(windows).any(axis=1)
-    medians = np.full(len(windows), -np.inf)
-    medians[known] = np.nanmedian(windows[known], axis=1)
-    return np.minimum(medians[: len(gain)], medians[NEIGHBOURS + 1 :])
+    milliseconds = 1000 * frame / setup.sample_rate * sum(end - start for start, end in gaps)
+    return [
+        f"nothing came back for {milliseconds:.0f} ms, first at {gaps[0][0] * frame / setup.sample_rate:.2f} s: a drop-out?"
+    ]
 
 
 def _same(y: np.ndarray, before: np.ndarray, setup: Setup, repeatability: float) -> bool:

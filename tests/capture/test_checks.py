@@ -117,7 +117,7 @@ def test_a_fault_is_named(fault, said):
     assert re.search(said, checked.problems[0]), checked.problems[0]
 
 
-@pytest.mark.parametrize("samples", [64, 128, 480])
+@pytest.mark.parametrize("samples", [64, 128, 480, 2000])
 @pytest.mark.parametrize("offset", [0.0, 1e-3])
 def test_a_gap_without_any_shift_is_for_the_user_to_judge(samples, offset):
     rack = Rack()
