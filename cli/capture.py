@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mlxopto.capture.session import Session
     from mlxopto.controls import Panel, Setting
 
+    Unit = tuple[str, Panel, float | None]  # name, controls, dBu at full scale
+
 RATE, SETTINGS, SECONDS = 48000, 24, 20.0
 TURNING_S = 15.0  # that setting the knobs takes, until it is known
 MOVED_DB = 0.2  # by which the return may have changed between two sessions
@@ -72,28 +74,19 @@ def capture(
             raise RequestError(f"--{option} must stand behind {context.invoked_subcommand}, or be left out")
         return
     with patience("compiling for this machine; this happens once, for up to half a minute"):
-        from mlxopto.capture.folder import CaptureFolder
         from mlxopto.capture.interface import Interface
         from mlxopto.capture.session import Session
         from mlxopto.data.captures import load_panel
 
     if resume:
-        for name, value in (("device-file", device_file), ("settings", settings), ("seconds", seconds)):
-            if value is not None:
-                raise RequestError(f"--resume goes on as the session was begun; leave --{name} out")
-        if out is None:
-            raise RequestError("--resume needs -o, the folder to go on with")
-        begun = CaptureFolder(out)
-        if rate not in (None, begun.sample_rate):
-            raise RequestError(f"--rate must be {begun.sample_rate}, as {out} was begun with, got {rate}")
-        rate = begun.sample_rate
+        begun = _begun(out, {"device-file": device_file, "settings": settings, "seconds": seconds, "rate": rate})
     elif device_file is None:
         raise RequestError("mlxopto capture needs --device-file, the unit's controls; `mlxopto capture init` writes one")
     else:
-        begun = None
-        load_panel(device_file)
-    with Interface(input_, output, rate or RATE, input_channel, output_channel, block) as interface:
-        folder = begun or _begin(out, device_file, interface.sample_rate, settings or SETTINGS, seconds or SECONDS)
+        begun, unit = None, load_panel(device_file)
+    sample_rate = begun.sample_rate if begun else rate or RATE
+    with Interface(input_, output, sample_rate, input_channel, output_channel, block) as interface:
+        folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS)
         console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
         try:
             _run(Session(interface, folder), folder, loopback)
@@ -105,20 +98,30 @@ def capture(
         print(json.dumps(_document(folder)))
 
 
-def _begin(out: Path | None, device_file: Path | None, rate: int, settings: int, seconds: float) -> CaptureFolder:
+def _begun(out: Path | None, given: dict[str, object]) -> CaptureFolder:
+    """The session to go on with, as it was begun."""
+    from mlxopto.capture.folder import CaptureFolder
+
+    if out is None:
+        raise RequestError("--resume needs -o, the folder to go on with")
+    for name, value in given.items():
+        if value is not None:
+            raise RequestError(f"--resume goes on as the session was begun; leave --{name} out")
+    return CaptureFolder(out)
+
+
+def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: float) -> CaptureFolder:
     from mlxopto.capture import plan
     from mlxopto.capture.folder import CaptureFolder
-    from mlxopto.data.captures import load_panel
 
-    assert device_file
-    name, panel, _ = load_panel(device_file)
+    name, panel, _ = unit
     if out is None and not re.fullmatch(r"\w[\w .-]*", name):
         raise RequestError(f"the unit's name {name!r} does not do for a folder; give one with -o")
     chosen = list(itertools.islice(plan.settings(panel), settings))
     if len(chosen) < settings:
         chosen = [plan.middle(panel), *chosen]
         console.print(f"the panel has {len(chosen)} settings only, and each is recorded")
-    return CaptureFolder.create(out or Path("captures") / name, device_file, rate, plan.takes(panel, chosen, seconds))
+    return CaptureFolder.create(out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds))
 
 
 def _run(session: Session, folder: CaptureFolder, loopback: bool) -> None:

@@ -19,6 +19,7 @@ from mlxopto import audio
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
+from mlxopto.controls import Panel
 from mlxopto.data.captures import load_panel, panel_document, read_json
 from mlxopto.errors import RequestError, WorkError
 
@@ -63,14 +64,15 @@ class CaptureFolder:
         return entries
 
     @staticmethod
-    def create(folder: Path, device_file: Path, sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
+    def create(folder: Path, unit: tuple[str, Panel, float | None], sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
         """Begins a session in a new or empty folder.
 
+        Args:
+            unit: name, panel and dBu at full scale, as `load_panel` gives them.
         Raises:
             RequestError: the folder holds something.
             WorkError: the system refuses.
         """
-        name, panel, dbu = load_panel(device_file)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = "go on with --resume, or" if (folder / PLAN).exists() else "please"
             raise RequestError(f"{folder} holds something already; {hint} give another folder")
@@ -79,7 +81,7 @@ class CaptureFolder:
                 (folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkError(f"{folder} cannot be made: {error.strerror}") from error
-        _write(folder / DEVICE, panel_document(name, panel, dbu))
+        _write(folder / DEVICE, panel_document(*unit))
         _write(
             folder / PLAN,
             {"format": FORMAT, "sample_rate": sample_rate, "setups": [], "takes": [asdict(take) for take in takes]},

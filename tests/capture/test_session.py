@@ -1,6 +1,5 @@
 """A whole capture session on a virtual unit, its folder, and what happens when it is killed."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,8 +13,7 @@ import pytest
 from mlxopto.capture import plan
 from mlxopto.capture.folder import CaptureFolder
 from mlxopto.capture.session import TRIES, Session, moved_db
-from mlxopto.controls import Panel
-from mlxopto.data.captures import CaptureSource, panel_document
+from mlxopto.data.captures import CaptureSource
 from mlxopto.devices import device
 from mlxopto.errors import RequestError, WorkError
 from tests.capture.rack import RATE, Rack
@@ -23,12 +21,10 @@ from tests.capture.rack import RATE, Rack
 SETTINGS, SECONDS = 8, 2.0
 
 
-def begun(path, panel: Panel | None = None) -> CaptureFolder:
-    device_file = path.parent / "unit.json"
-    panel = panel or device("vca").panel
-    device_file.write_text(json.dumps(panel_document("my-unit", panel, 18.0)))
+def begun(path) -> CaptureFolder:
+    panel = device("vca").panel
     takes = plan.takes(panel, list(islice(plan.settings(panel), SETTINGS)), SECONDS)
-    return CaptureFolder.create(path, device_file, RATE, takes)
+    return CaptureFolder.create(path, ("my-unit", panel, 18.0), RATE, takes)
 
 
 def record(session: Session, rack: Rack, number: int) -> None:

@@ -250,6 +250,7 @@ def test_an_interface_without_the_unit_is_an_error(tmp_path, device_file):
         (["--resume"], "--resume needs -o"),
         (["--resume", "-o", "nowhere"], "nowhere holds no capture session to go on with: there is no capture.json"),
         (["--resume", "-o", "nowhere", "--settings", "9"], "leave --settings out"),
+        (["-o", "a", "plan", "--model", "la2a"], "--out must stand behind plan, or be left out"),
         (["--device-file", "missing.json"], "missing.json cannot be read: No such file or directory"),
         (["--device-file", "song.wav"], "song.wav is not JSON"),
         (["plan", "--model", "nowhere"], "nowhere is not a run folder"),

@@ -81,13 +81,16 @@ def freewheeling(server: JackServer) -> Iterator[None]:
     changed = threading.Event()
     client.set_freewheel_callback(lambda starting: changed.set())
     client.activate()
+
+    def hurry(on: bool) -> None:
+        changed.clear()
+        client.set_freewheel(on)
+        assert changed.wait(10)
+
     try:
-        for on in (True, False):
-            changed.clear()
-            client.set_freewheel(on)
-            assert changed.wait(10)
-            if on:
-                yield
+        hurry(True)
+        yield
+        hurry(False)
     finally:
         client.deactivate()
         client.close()
