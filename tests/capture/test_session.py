@@ -14,7 +14,7 @@ from mlxopto.capture import plan
 from mlxopto.capture.folder import CaptureFolder
 from mlxopto.capture.session import TRIES, Session, moved_db
 from mlxopto.data.captures import CaptureSource
-from mlxopto.devices import device
+from mlxopto.devices import Device, device
 from mlxopto.errors import RequestError, WorkError
 from tests.capture.rack import RATE, Rack
 
@@ -129,6 +129,19 @@ def test_later_sessions_align_as_the_first_did(tmp_path):
     for delay, aligned_by in ((1000.55, 1000), (1064.55, 1064), (999.9, 999)):
         rack.delay = delay
         assert Session(rack, CaptureFolder(tmp_path / "captures")).set_up().aligned_by == aligned_by
+
+
+def test_a_cable_in_the_units_place_keeps_the_units_own_delay_apart(tmp_path):
+    rack, folder = Rack(delay=500.3), begun(tmp_path / "captures")
+    session, unit = Session(rack, folder), rack.unit
+    rack.unit = Device("cable", "", unit.panel, lambda x, rate, setting: x, 20.0)
+    alone = session.interface_delay()
+    assert alone == pytest.approx(500.3, abs=0.01)
+    rack.unit, rack.delay = unit, 500.8
+    setup = session.set_up(alone)
+    assert (setup.aligned_by, round(setup.delay - setup.interface_delay, 1)) == (500, 0.5)
+    session.accept()
+    assert CaptureFolder(tmp_path / "captures").first_setup == setup
 
 
 def test_every_take_begins_with_the_unit_at_rest(tmp_path, monkeypatch):
