@@ -113,7 +113,7 @@ def report(out: Path, unit: Device, found: Sequence[dict[str, list[tuple[np.ndar
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for name in PLANS:
         axes.plot(COUNTS[unit.name], curves[name], marker="o", label=name)
-    axes.set(xlabel="settings recorded", ylabel="gain error on unseen settings, dB RMS, mean", title=unit.title)
+    axes.set(xlabel="settings recorded", ylabel="mean gain error, unseen, dB RMS", title=unit.title)
     axes.legend()
     figure.savefig(out / f"{unit.name}.png", dpi=120)
     plt.close(figure)
