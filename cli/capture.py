@@ -183,7 +183,7 @@ def _set_up(session: Session, folder: CaptureFolder, interface_delay: float | No
             f"delay {setup.delay:.2f} samples ({milliseconds:.1f} ms), the same within {setup.spread:.2f}{own}; "
             f"noise {setup.noise_dbfs:.0f} dBFS{polarity}"
         )
-        moved = moved_db(folder.first_setup, setup) if folder.first_setup and folder.kept else 0.0
+        moved = moved_db(folder.first_setup, setup) if folder.first_setup else 0.0
         if abs(moved) <= MOVED_DB:
             break
         told = f"the return is {moved:+.1f} dB against the first session: a knob, or the gain of the input, has moved"

@@ -59,9 +59,16 @@ class CaptureFolder:
     def _read_manifest(self) -> list[dict[str, Any]]:
         path = self.folder / MANIFEST
         entries = read_json(path) if path.exists() else []
-        if not isinstance(entries, list) or not all(isinstance(e, dict) and isinstance(e.get("take"), int) for e in entries):
-            raise RequestError(f"{path} is not the manifest of a capture session: its entries must name their takes")
+        if not isinstance(entries, list) or not all(map(self._is_entry, entries)):
+            raise RequestError(
+                f"{path} is not the manifest of a capture session: its entries must name their takes and set-ups"
+            )
         return entries
+
+    def _is_entry(self, entry: Any) -> bool:
+        if not isinstance(entry, dict):
+            return False
+        return entry.get("take") in range(len(self.takes)) and entry.get("setup") in range(len(self._setups))
 
     @staticmethod
     def create(folder: Path, unit: tuple[str, Panel, float | None], sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
@@ -109,8 +116,8 @@ class CaptureFolder:
 
     @property
     def first_setup(self) -> Setup | None:
-        """The set-up that all later ones follow."""
-        return self._setups[0] if self._setups else None
+        """The set-up that the first of the kept takes had, which later ones follow; None while none is kept."""
+        return self._setups[min(entry["setup"] for entry in self._entries)] if self._entries else None
 
     @property
     def last_setup(self) -> Setup | None:

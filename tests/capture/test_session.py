@@ -73,10 +73,12 @@ def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_pat
 
 def test_an_input_gain_that_moved_between_sessions_is_measured(tmp_path):
     rack, folder = Rack(gain=0.3), begun(tmp_path / "captures")
+    rack.setting = folder.takes[0].setting
     session = Session(rack, folder)
     session.set_up()
     session.accept()
-    rack.gain = 0.25
+    record(session, rack, 0)
+    rack.setting, rack.gain = folder.takes[0].setting, 0.25
     now = Session(rack, CaptureFolder(tmp_path / "captures")).set_up()
     assert moved_db(folder.first_setup, now) == pytest.approx(20 * np.log10(0.25 / 0.3), abs=0.01)
 
@@ -126,6 +128,8 @@ def test_later_sessions_align_as_the_first_did(tmp_path):
     session = Session(rack, folder)
     assert session.set_up().aligned_by == 1000
     session.accept()
+    assert folder.first_setup is None
+    record(session, rack, 0)
     for delay, aligned_by in ((1000.55, 1000), (1064.55, 1064), (999.9, 999)):
         rack.delay = delay
         assert Session(rack, CaptureFolder(tmp_path / "captures")).set_up().aligned_by == aligned_by
@@ -141,7 +145,7 @@ def test_a_cable_in_the_units_place_keeps_the_units_own_delay_apart(tmp_path):
     setup = session.set_up(alone)
     assert (setup.aligned_by, round(setup.delay - setup.interface_delay, 1)) == (500, 0.5)
     session.accept()
-    assert CaptureFolder(tmp_path / "captures").first_setup == setup
+    assert CaptureFolder(tmp_path / "captures").last_setup == setup
 
 
 def test_every_take_begins_with_the_unit_at_rest(tmp_path, monkeypatch):
@@ -206,5 +210,10 @@ def test_a_plan_that_is_damaged_is_refused_by_name(tmp_path):
     (tmp_path / "captures" / "capture.json").write_text('{"takes": []}')
     with pytest.raises(RequestError, match=r"capture.json is not the plan of a capture session"):
         CaptureFolder(tmp_path / "captures")
+    other = begun(tmp_path / "other")
+    for manifest in ('[{"take": 1}]', "[3]", '{"take": 1}', '[{"take": "a", "setup": 0}]', '[{"take": 99, "setup": 0}]'):
+        (other.folder / "manifest.json").write_text(manifest)
+        with pytest.raises(RequestError, match="is not the manifest of a capture session"):
+            CaptureFolder(other.folder)
     with pytest.raises(RequestError, match="holds no capture session to go on with"):
         CaptureFolder(tmp_path)
