@@ -72,7 +72,9 @@ def test_the_live_callback_keeps_its_budget():
     tail = timers[0].block_us(0.999, time.CLOCK_THREAD_CPUTIME_ID, 20000)
     print(f"\nlive callback, mono: {large:.1f} ns a sample in blocks of 4096, {small:.1f} in blocks of 64")
     print(f"a block of 64: median {median:.2f} us, 99.9th percentile of CPU time {tail:.1f} us")
-    assert large < 36  # the budget is 30 on the README's Zen 5, which takes 26; a Zen 4, with vectors of half the width, takes 31
+    assert (
+        large < 36
+    )  # the budget is 30 on the README's Zen 5, which takes 26; a Zen 4, with vectors of half the width, takes 31
     assert median < 4
     assert tail < 30
 
