@@ -86,7 +86,7 @@ def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, 
 
 
 def _title(session: Session, snapshot: Snapshot) -> Text:
-    return Text(session.compressor.card.name, style="bold").append(f"  {_where(session, snapshot)}", style="not bold")
+    return Text(session.compressor.name, style="bold").append(f"  {_where(session, snapshot)}", style="not bold")
 
 
 def _where(session: Session, snapshot: Snapshot) -> str:

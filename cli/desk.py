@@ -109,7 +109,7 @@ class Desk:
     def _save(self) -> None:
         controls = {c.name: c.format(self.values[c.name]) for c in self.session.compressor.panel.controls}
         preset = presets.Preset(self._model, controls, self.values["mix"] / 100, self.values["makeup"], self.midi)
-        path = self._preset or _free_name(self.session.compressor.card.name)
+        path = self._preset or _free_name(self.session.compressor.name)
         try:
             presets.save(path, preset, force=path == self._preset)
             self._preset, self.message = path, f"saved {path}"

@@ -75,7 +75,7 @@ def render(
         print(
             json.dumps(
                 {
-                    "model": compressor.card.name,
+                    "model": compressor.name,
                     "controls": knobs.as_json(compressor.panel, setting),
                     "files": [_json(r) for r in reports],
                 }
@@ -89,7 +89,7 @@ def _files(
     from mlxopto import audio
     from mlxopto.render import output_subtype, plan, render_files
 
-    pairs = plan(inputs, output, compressor.card.name)
+    pairs = plan(inputs, output, compressor.name)
     # refuse everything that can be known before the first file is written
     headers = [audio.info(source) for source, _ in pairs]
     for header, (_, target) in zip(headers, pairs, strict=True):
@@ -132,7 +132,7 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
     panel = compressor.panel
     knobs_with_positions = [c for c in panel.controls if c.positions and c.taper != "steps"]
     if not knobs_with_positions:
-        raise RequestError(f"--demo needs a model with a knob that has named positions; {compressor.card.name} has none")
+        raise RequestError(f"--demo needs a model with a knob that has named positions; {compressor.name} has none")
     knob = next((c for c in knobs_with_positions if c.name == "attack"), knobs_with_positions[0])
     if knob.name in given:
         raise RequestError(f"--demo sets {knob.name} itself; leave --{knob.name.replace('_', '-')} out")

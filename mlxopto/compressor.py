@@ -22,10 +22,14 @@ MAKEUP_DB = 60  # at most, either way
 
 
 class Compressor:
-    """A loaded model. `comp(x, sample_rate, attack="fast", ratio=4)` compresses; `comp.stream(...)` takes blocks."""
+    """A loaded model. `comp(x, sample_rate, attack="fast", ratio=4)` compresses; `comp.stream(...)` takes blocks.
 
-    def __init__(self, model: Network, card: weights.Card):
-        self.model, self.card = model, card
+    Args:
+        name: a shipped model's, where it is one; otherwise it is called as its device.
+    """
+
+    def __init__(self, model: Network, card: weights.Card, name: str | None = None):
+        self.model, self.card, self.name = model, card, name or card.name
 
     @property
     def panel(self) -> Panel:
@@ -235,7 +239,8 @@ def load(name: str | Path) -> Compressor:
         RequestError: no such model, or a file that cannot be used.
     """
     with mx.stream(mx.cpu):
-        return Compressor(*weights.load(weights.find(str(name))))
+        model, card = weights.load(weights.find(str(name)))
+        return Compressor(model, card, str(name) if str(name) in weights.shipped() else None)
 
 
 def _engine(model: Network, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:

@@ -103,7 +103,7 @@ def render_picture(
         _transfer_axes(curve)
         for axes in (wave, gain, curve):
             axes.legend(loc="lower right", fontsize=8)
-        figure.suptitle(compressor.card.name, fontweight="bold")
+        figure.suptitle(compressor.name, fontweight="bold")
         save(figure, path)
 
 

@@ -74,3 +74,9 @@ def test_controls_are_checked_when_the_stream_is_made():
     assert untrained().stream(attack="500ms", extrapolate=True).setting["attack"] == 500
     with pytest.raises(RequestError, match="there is no model 'none'"):
         mlxopto.load("none")
+
+
+def test_a_shipped_model_is_called_as_it_is_asked_for():
+    """Its device is that of the larger one."""
+    light = mlxopto.load("cl1b-light")
+    assert (light.name, light.card.name) == ("cl1b-light", "cl1b")

@@ -92,7 +92,7 @@ def engine_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
             calls = max(2000, min(_TAIL_CALLS, int(1e9 / (speed * timer.block))))
             rows.append(
                 {
-                    "model": compressor.card.name,
+                    "model": compressor.name,
                     "channels": channels,
                     "block": timer.block,
                     "ns_per_sample": round(speed, 2),
@@ -170,7 +170,7 @@ def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[dict[str, Any]],
         tell(f"peers, blocks of {block}")
         others, absent = peers.installed(block)
         ours = BlockTimer(compressor, 1, block)
-        contenders = [Contender(f"mlxopto {compressor.card.name}", block, ours.run)]
+        contenders = [Contender(f"mlxopto {compressor.name}", block, ours.run)]
         contenders += [Contender(peer.name, peer.block, _timed(peer)) for peer in others if peer.block in (block, 48000)]
         for contender, speed in zip(contenders, in_turns(contenders), strict=True):
             found.append(

@@ -82,7 +82,7 @@ def rows(compressor: Compressor, sizes: Sizes, tell: Tell) -> list[dict[str, Any
         seconds = _rendering(compressor, engine, sizes.render_s)
         found.append(
             _row(
-                f"{engine} engine, {compressor.card.name}",
+                f"{engine} engine, {compressor.name}",
                 f"{sizes.render_s} s",
                 seconds,
                 speed=_times(sizes.render_s / seconds),
