@@ -7,7 +7,6 @@ import json
 import math
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import RequestError
 
 from .display import console, patience
+from .prompt import ask
 
 if TYPE_CHECKING:
     from mlxopto.capture.checks import Checked
@@ -250,12 +250,7 @@ def _judge(checked: Checked) -> str:
 def _ask(question: str, answers: str = "") -> str:
     """The answer: empty for Enter, or one of the letters. q and the end of the input quit."""
     while True:
-        console.print(f"{question}: ", end="")
-        line = sys.stdin.readline()
-        if not line:
-            console.print()
-            raise WorkError("the answers ended before the takes did; what is kept stays, and --resume goes on")
-        answer = line.strip().lower()
+        answer = ask(question, "the answers ended before the takes did; what is kept stays, and --resume goes on").lower()
         if answer == "q":
             raise _QuitError
         if answer in ("", *answers):

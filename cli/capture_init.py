@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import RequestError
 
 from .display import console
+from .prompt import ask
 
 if TYPE_CHECKING:
     from mlxopto.controls import Control, Panel
@@ -97,9 +97,4 @@ def _control(name: str) -> Control:
 
 
 def _line(question: str) -> str:
-    console.print(f"{question}: ", end="")
-    line = sys.stdin.readline()
-    if not line:
-        console.print()
-        raise WorkError("the answers ended before the panel did; nothing is written")
-    return line.strip()
+    return ask(question, "the answers ended before the panel did; nothing is written")

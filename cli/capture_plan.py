@@ -13,7 +13,6 @@ from rich.table import Table
 
 from mlxopto.errors import RequestError, WorkError
 
-from . import knobs
 from .display import LONG_S, console, share_done
 
 if TYPE_CHECKING:
@@ -39,14 +38,14 @@ def plan(
     from mlxopto.capture import plan as plans
     from mlxopto.capture.folder import PLAN, CaptureFolder
     from mlxopto.capture.proposals import propose
-    from mlxopto.data.captures import load_manifest, load_panel
+    from mlxopto.data.captures import DEVICE, MANIFEST, load_manifest, load_panel
 
     folder = out or _trained_on(Path(model))
     compressor = compressors.load(model)
-    _, panel, _ = load_panel(folder / "device.json")
+    _, panel, _ = load_panel(folder / DEVICE)
     if panel != compressor.panel:
-        raise RequestError(f"{model} has another panel than {folder / 'device.json'}, so that it cannot tell about that unit")
-    captures = load_manifest(folder / "manifest.json", panel)
+        raise RequestError(f"{model} has another panel than {folder / DEVICE}, so that it cannot tell about that unit")
+    captures = load_manifest(folder / MANIFEST, panel)
     session = CaptureFolder(folder) if (folder / PLAN).exists() else None
     if add and session is None:
         raise RequestError(f"{folder} has no {PLAN} to add to; only a session of mlxopto capture can be gone on with")
@@ -85,7 +84,7 @@ def _trained_on(run: Path) -> Path:
 
 
 def _document(panel: Panel, proposal: Proposal) -> dict[str, object]:
-    return {"controls": knobs.as_json(panel, proposal.setting), "new_db": proposal.new_db, "mean_db": proposal.mean_db}
+    return {"controls": panel.in_units(proposal.setting), "new_db": proposal.new_db, "mean_db": proposal.mean_db}
 
 
 def _show(panel: Panel, before: float, proposals: list[Proposal]) -> None:

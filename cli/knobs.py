@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxopto.controls import Panel, Setting
+from mlxopto.controls import Setting
 from mlxopto.errors import RequestError
 
 from .display import console
@@ -115,8 +115,3 @@ def _decibels(text: str) -> float:
         return float(number)
     except ValueError:
         raise RequestError(f"makeup must be -60 to 60 dB, got {text!r}") from None
-
-
-def as_json(panel: Panel, setting: Setting) -> dict[str, Any]:
-    """{name: {value, unit}}."""
-    return {control.name: {"value": setting[control.name], "unit": control.unit} for control in panel.controls}

@@ -87,7 +87,7 @@ def _short(control: Control, value: float) -> str:
 
 
 def _document(panel: Panel, found: Match, command: str) -> dict[str, object]:
-    controls = knobs.as_json(panel, found.setting)
+    controls = panel.in_units(found.setting)
     for knob in found.knobs:
         controls[knob.name] |= {"interval": [knob.low, knob.high], "known": knob.known}
     return {

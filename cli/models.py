@@ -19,19 +19,19 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the model
     """List the shipped models: panels, training data and test errors."""
     from mlxopto import compressor, weights
 
-    loaded = [(path, compressor.load(path)) for path in weights.shipped().values()]
+    loaded = [(path, compressor.load(name)) for name, path in weights.shipped().items()]
     if as_json:
         print(json.dumps([_json(path, model) for path, model in loaded]))
         return
     console = Console(highlight=False)
-    for path, model in loaded:
-        console.print(_table(path.stem, model))
+    for _, model in loaded:
+        console.print(_table(model))
         console.print(_provenance(model), markup=False)
         console.print()
 
 
-def _table(name: str, model: Compressor) -> Table:
-    title = f"{name}  ({model.card.architecture}, {model.sample_rate} Hz, latency 0 samples)"
+def _table(model: Compressor) -> Table:
+    title = f"{model.name}  ({model.card.architecture}, {model.sample_rate} Hz, latency 0 samples)"
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("control", "range", "default", "positions"):
         table.add_column(column)
@@ -61,7 +61,7 @@ def _json(path: Path, model: Compressor) -> dict[str, Any]:
     from mlxopto.models import parameter_count
 
     return {
-        "name": path.stem,
+        "name": model.name,
         "file": str(path),
         "arch": model.card.architecture,
         "parameters": parameter_count(model.model),

@@ -76,7 +76,7 @@ def render(
             json.dumps(
                 {
                     "model": compressor.name,
-                    "controls": knobs.as_json(compressor.panel, setting),
+                    "controls": compressor.panel.in_units(setting),
                     "files": [_json(r) for r in reports],
                 }
             )

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlxopto.errors import RequestError
 
@@ -171,6 +172,10 @@ class Panel:
             else:
                 setting[name] = control.check(value, extrapolate=extrapolate)
         return setting
+
+    def in_units(self, setting: Setting) -> dict[str, dict[str, Any]]:
+        """{name: {"value", "unit"}}, as JSON has a setting."""
+        return {control.name: {"value": setting[control.name], "unit": control.unit} for control in self.controls}
 
     def normalise(self, setting: Mapping[str, float]) -> list[float]:
         """The network's view of a setting: -1 to 1 for each control, in panel order."""

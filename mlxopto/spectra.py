@@ -1,4 +1,4 @@
-"""Short-time spectra and what is made of them: mel bands, cepstra, onsets. Audio is float (samples,)."""
+"""Spectra and what is made of them: correlation, and in short times mel bands, cepstra, onsets. Audio is float (samples,)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def magnitudes(x: np.ndarray, window: int, hop: int, size: int | None = None, pa
     shape = np.pad(np.hanning(window + 1)[:-1], (left, size - window - left))
     frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop]
     return np.abs(np.fft.rfft(frames * shape, axis=1))
+
+
+def correlation(long: np.ndarray, short: np.ndarray) -> np.ndarray:
+    """Sums of products of the short signal with every stretch of the long one as long as it, (len(long) - len(short) + 1,)."""
+    size = 1 << (len(long) + len(short)).bit_length()
+    return np.fft.irfft(np.fft.rfft(long, size) * np.conj(np.fft.rfft(short, size)), size)[: len(long) - len(short) + 1]
 
 
 @cache

@@ -11,15 +11,14 @@ from mlxopto.capture.interface import Recording
 from mlxopto.data.captures import FULL_SCALE, level_dbfs
 from mlxopto.errors import WorkError
 from mlxopto.metrics import esr
+from mlxopto.spectra import correlation
 
 MARGIN_S = 0.1  # recorded beyond a take, for one that comes later than it should
 STEADY_S = 0.3 / 48000  # by which a take's end may be later than its beginning
 ABOVE_NOISE_DB = 20.0  # that a return should be, to learn from
 AUDIBLE = 10 ** (-45 / 20)  # RMS of what was played, where something must come back
-WINDOW_S, UNLIKE = (
-    0.25,
-    0.6,
-)  # where samples were lost, windows have so small a share of the best correlation at their own place
+WINDOW_S = 0.25  # in which is looked where samples were lost
+UNLIKE = 0.6  # a window after that has a smaller share than this of its best correlation at its own place
 FRAME_S, FRAMES = 0.00025, 4  # a gap has so many silent frames in a row: half a block of 96 samples, the whole of one of 48
 GAP_DB, NEIGHBOURS = 30.0, 40  # by which the noise is below what so many frames on both sides let expect
 SAME = 4.0  # times the difference of two recordings at one setting: as much may be between two at the same one
@@ -59,7 +58,8 @@ class Setup:
 class Checked:
     """A take as it will be kept, and what was found: `problems` forbid to keep it, `doubts` are for the user to judge."""
 
-    y: np.ndarray  # aligned, of the played one's polarity, float32 (samples,)
+    x: np.ndarray  # what was played, float32 (samples,)
+    y: np.ndarray  # what came back, aligned, of the played one's polarity, float32 (samples,)
     peak_dbfs: float
     delay: float
     problems: tuple[str, ...]
@@ -103,7 +103,7 @@ def check_take(x: np.ndarray, recording: Recording, setup: Setup, before: np.nda
     peak = 20 * float(np.log10(np.abs(recording.y).max(initial=0.0) + 1e-6))
     if over := clipped(recording.y):
         problem = f"the return clips ({over} samples at full scale): lower it, and begin again if takes are kept already"
-        return Checked(kept, peak, setup.delay, (problem,), ())
+        return Checked(x, kept, peak, setup.delay, (problem,), ())
     y = setup.polarity * (recording.y - np.float32(setup.offset))  # as it is judged
     aligned = y[setup.aligned_by : setup.aligned_by + len(x)]
     late, problems, doubts = _delays(x, y, setup)
@@ -115,15 +115,10 @@ def check_take(x: np.ndarray, recording: Recording, setup: Setup, before: np.nda
         if above < ABOVE_NOISE_DB:
             doubts.append(f"it is only {above:.0f} dB above the noise")
         doubts += _gaps(x, aligned, setup)
-        doubts += [f"the sound system reported a drop-out: {name}" for name in recording.xruns]
+        doubts += [f"the sound system reported a drop-out: {name.replace('_', ' ')}" for name in recording.xruns]
         if before is not None and _same(aligned, before, setup, repeatability):
             doubts.append("it is the same as the take before; were the knobs turned?")
-    return Checked(kept, peak, late, tuple(problems), tuple(doubts))
-
-
-def repeatability(first: np.ndarray, second: np.ndarray) -> float:
-    """ESR between two recordings at one setting, aligned alike: no model can be nearer to the unit than that."""
-    return float(esr(first, second))
+    return Checked(x, kept, peak, late, tuple(problems), tuple(doubts))
 
 
 def clipped(y: np.ndarray) -> int:
@@ -161,16 +156,10 @@ def _first_shift(x: np.ndarray, y: np.ndarray, rate: int) -> float | None:
         if np.sqrt(np.mean(np.square(x[at : at + window]))) < AUDIBLE:
             continue
         around = np.diff(y[at - most : at + window + most].astype(np.float64))
-        products = _correlate(around, part)
+        products = correlation(around, part)
         if abs(products[most - 2 : most + 3]).max() < UNLIKE * abs(products).max():
             return at / rate
     return None
-
-
-def _correlate(long: np.ndarray, short: np.ndarray) -> np.ndarray:
-    """The short one's products with every stretch of the long one."""
-    size = 1 << (len(long) + len(short)).bit_length()
-    return np.fft.irfft(np.fft.rfft(long, size) * np.conj(np.fft.rfft(short, size)), size)[: len(long) - len(short) + 1]
 
 
 def _gaps(x: np.ndarray, y: np.ndarray, setup: Setup) -> list[str]:

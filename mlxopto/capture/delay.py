@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlxopto.spectra import correlation
+
 LIKE = 0.3  # correlation below which nothing was found
 
 
@@ -29,8 +31,7 @@ def measure(x: np.ndarray, y: np.ndarray, most: int) -> Delay:
     """
     most = min(most, len(y) - len(x))
     dx, dy = np.diff(x.astype(np.float64)), np.diff(y[: len(x) + most].astype(np.float64))
-    size = 1 << (len(dx) + len(dy)).bit_length()
-    products = np.fft.irfft(np.fft.rfft(dy, size) * np.conj(np.fft.rfft(dx, size)), size)[: most + 1]
+    products = correlation(dy, dx)
     power = np.concatenate([[0.0], np.cumsum(np.square(dy))])
     heard = power[len(dx) : len(dx) + most + 1] - power[: most + 1]
     least = max(1e-6 * float(heard.max()), 1e-20)  # where next to nothing is heard, nothing is like

@@ -20,10 +20,10 @@ from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
 from mlxopto.controls import Panel
-from mlxopto.data.captures import load_panel, panel_document, read_json
+from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document, read_json
 from mlxopto.errors import RequestError, WorkError
 
-DEVICE, MANIFEST, PLAN = "device.json", "manifest.json", "capture.json"
+PLAN = "capture.json"
 FORMAT = 1
 
 
@@ -133,14 +133,14 @@ class CaptureFolder:
         """A take that is kept, float32 (samples,)."""
         return audio.read(self._path("out", number))[0][:, 0]
 
-    def keep(self, number: int, x: np.ndarray, checked: Checked) -> None:
+    def keep(self, number: int, checked: Checked) -> None:
         """Writes a take, then names it in the manifest.
 
         Raises:
             WorkError: the disk is full or the folder closed.
         """
         take = self.takes[number]
-        for part, samples in (("in", x), ("out", checked.y)):
+        for part, samples in (("in", checked.x), ("out", checked.y)):
             with audio.replacing(self._path(part, number)) as temporary:
                 writer = audio.Writer(temporary, self.sample_rate, 1, len(samples), "FLOAT")
                 writer.write(samples[:, None])
@@ -150,7 +150,7 @@ class CaptureFolder:
             "setup": len(self._setups) - 1,
             "input": f"in/{number:03d}.wav",
             "target": f"out/{number:03d}.wav",
-            "controls": {c.name: {"value": take.setting[c.name], "unit": c.unit} for c in self.panel.controls},
+            "controls": self.panel.in_units(take.setting),
             "split": take.split,
             "peak_dbfs": round(checked.peak_dbfs, 2),
             "delay": round(checked.delay, 3),

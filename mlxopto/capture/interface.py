@@ -117,7 +117,7 @@ class Interface:
         finally:
             native.end(table)
         counts = table[native.INPUT_UNDERFLOW :].tolist()
-        return Recording(record, {name: count for name, count in zip(native.XRUNS, counts, strict=True) if count})
+        return Recording(record, {name: count for name, count in zip(stream.XRUNS, counts, strict=True) if count})
 
     def _wait(self) -> None:
         calls, since = -1, time.monotonic()

@@ -12,6 +12,7 @@ from mlxopto.capture.checks import Checked, Setup, SetUpError
 from mlxopto.capture.folder import CaptureFolder
 from mlxopto.capture.interface import Loop, Recording
 from mlxopto.data import program
+from mlxopto.metrics import esr
 
 REST_S = 3.0  # of silence before a take, for the unit to come to rest
 LEVEL_S = 3.0  # of programme material by which the level is set
@@ -95,14 +96,14 @@ class Session:
     def keep(self, number: int, checked: Checked) -> None:
         """Writes a take to the folder, or for a repetition how far it is from the take that it repeats."""
         if self.folder.takes[number].again:
-            self.folder.repeats(checks.repeatability(self.folder.recorded(number - 1), checked.y))
+            self.folder.repeats(esr(self.folder.recorded(number - 1), checked.y))
         else:
-            self.folder.keep(number, self.folder.signal(number), checked)
+            self.folder.keep(number, checked)
 
     def _other(self, number: int) -> np.ndarray | None:
         """The take at the setting before, if it is kept: the one at hand must differ from it."""
         takes = self.folder.takes
-        before = [k for k in range(number) if k in self.folder.kept and not takes[k].again]
+        before = [k for k in sorted(self.folder.kept) if k < number and not takes[k].again]
         if not before or takes[before[-1]].setting == takes[number].setting:
             return None
         return self.folder.recorded(before[-1])

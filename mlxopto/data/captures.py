@@ -23,7 +23,9 @@ from mlxopto import audio
 from mlxopto.controls import TIME_UNITS, Control, Panel, Setting
 from mlxopto.data.takes import Take, settings_of, shuffled
 from mlxopto.errors import RequestError
+from mlxopto.spectra import correlation
 
+DEVICE, MANIFEST = "device.json", "manifest.json"
 SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
 MAX_LAG = 2400  # samples searched either way, 50 ms at 48 kHz
 ALLOWED_LAG = 2  # filters in the device shift the correlation's peak by as much without any delay
@@ -184,12 +186,9 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
 def lag_and_polarity(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
     """By how many samples y comes after x (up to MAX_LAG), and 1 or -1, from the cross-correlation of their first differences."""
     count = min(len(x), len(y))
-    size = 1 << (count + MAX_LAG).bit_length()
-    spectrum = np.fft.rfft(np.diff(y[:count]), size) * np.conj(np.fft.rfft(np.diff(x[:count]), size))
-    correlation = np.fft.irfft(spectrum, size)
-    correlation = np.concatenate([correlation[-MAX_LAG:], correlation[: MAX_LAG + 1]])
-    peak = int(np.argmax(np.abs(correlation)))
-    return peak - MAX_LAG, int(np.sign(correlation[peak]))
+    products = correlation(np.pad(np.diff(y[:count]), MAX_LAG), np.diff(x[:count]))
+    peak = int(np.argmax(np.abs(products)))
+    return peak - MAX_LAG, int(np.sign(products[peak]))
 
 
 class CaptureSource:
@@ -208,8 +207,8 @@ class CaptureSource:
         self.folder, self.seed = folder, seed
         if not folder.is_dir():
             raise RequestError(f"{folder} is not a folder; a captures folder holds device.json and manifest.json")
-        self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / "device.json")
-        captures = load_manifest(folder / "manifest.json", self.panel)
+        self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
+        captures = load_manifest(folder / MANIFEST, self.panel)
         self.sample_rate, takes = _read_all(captures)
         parts: dict[str, list[Take]] = {split: [] for split in ("train", "val", "seen", "unseen")}
         for capture, take in zip(captures, takes, strict=True):

@@ -84,8 +84,8 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path, Read, tuple[str, ...]]]:
     else:
         if not folder.is_dir():
             raise RequestError(f"{folder} is not a folder")
-        _, panel, _ = captures.load_panel(folder / "device.json")
-        for capture in captures.load_manifest(folder / "manifest.json", panel):
+        _, panel, _ = captures.load_panel(folder / captures.DEVICE)
+        for capture in captures.load_manifest(folder / captures.MANIFEST, panel):
             yield capture.input, capture.target, _capture(capture), ()
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from mlxopto.engine import NativeEngine
 from mlxopto.live import callback as native
 from mlxopto.live.lockfree import Ring, TripleBuffer
+from mlxopto.live.stream import XRUNS
 
 FOREVER = 1 << 62
 _METER_ROWS = 8192
 _CHANGES = 4096
-_XRUNS = ("input_underflow", "input_overflow", "output_underflow", "output_overflow")  # in the order of the counters
 
 
 class Bridge:
@@ -79,7 +79,7 @@ class Bridge:
 
     def xruns(self) -> dict[str, int]:
         """Drop-outs by kind, as PortAudio reported them."""
-        return {name: self.count(native.INPUT_UNDERFLOW + k) for k, name in enumerate(_XRUNS)}
+        return {name: self.count(native.INPUT_UNDERFLOW + k) for k, name in enumerate(XRUNS)}
 
     def load(self, *shares: float) -> list[float]:
         """Quantiles of the time in the callback over the time that its block lasts, from a histogram with bins 2 % wide."""

@@ -19,6 +19,7 @@ SIGNATURE = types.int32(
     types.CPointer(types.int64),
 )  # fmt: skip
 CONTINUE, COMPLETE = 0, 1
+XRUNS = ("input_underflow", "input_overflow", "output_underflow", "output_overflow")  # the bits of its flags, the lowest first
 STOP_S = 0.7  # how long PortAudio may take to stop
 _ABANDONED: list[object] = []  # what a callback that may still be called needs
 _MICROPHONE = "allow the microphone for your terminal in System Settings, Privacy & Security, Microphone"

@@ -13,7 +13,6 @@ from mlxopto.live.stream import CONTINUE, SIGNATURE
 PLAY, RECORD, LENGTH, DONE, OUTPUTS, OUTPUT, INPUTS, INPUT = range(8)
 # 1 while a signal is being played; calls; then what PortAudio reported, in the order of its flags
 RUNNING, CALLS, INPUT_UNDERFLOW, TABLE_SIZE = 8, 9, 10, 14
-XRUNS = ("input underflow", "input overflow", "output underflow", "output overflow")
 
 
 @native_callback(SIGNATURE)

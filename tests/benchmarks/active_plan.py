@@ -50,8 +50,9 @@ def record(folder: Path, unit: Device, settings: Sequence[Setting], seed: int) -
     for number, (split, setting, x) in enumerate(takes):
         for kind, samples in (("x", x), ("y", unit.process(x, RATE, setting))):
             soundfile.write(folder / f"{kind}{number}.wav", samples, RATE, "FLOAT")
-        controls = {c.name: {"value": setting[c.name], "unit": c.unit} for c in unit.panel.controls}
-        manifest.append({"input": f"x{number}.wav", "target": f"y{number}.wav", "controls": controls, "split": split})
+        manifest.append(
+            {"input": f"x{number}.wav", "target": f"y{number}.wav", "controls": unit.panel.in_units(setting), "split": split}
+        )
     (folder / "device.json").write_text(json.dumps(panel_document(unit.name, unit.panel)))
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

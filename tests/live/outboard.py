@@ -64,10 +64,7 @@ def _wait_for_ports(server: JackServer, process: subprocess.Popen[bytes]) -> Non
         deadline = time.monotonic() + 10
         while len(client.get_ports("^hw:", is_audio=True)) < 4:
             if process.poll() is not None:
-                assert process.stderr
-                pytest.skip(
-                    f"needs Calf's plug-ins, apt-get install calf-plugins: {process.stderr.read().decode().strip()[-200:]}"
-                )
+                pytest.skip("needs Calf's plug-ins: apt-get install calf-plugins")
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
