@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import signal
 import sys
@@ -13,7 +14,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlxopto import __version__
-from mlxopto.errors import MlxoptoError, Notice, WorkError
+from mlxopto.errors import MlxoptoError, Notice, RequestError, WorkError
+from mlxopto.text import sentence
 
 from . import (
     bench,
@@ -31,6 +33,7 @@ from . import (
     study,
     train,
 )
+from .display import patience
 
 app = typer.Typer(
     name="mlxopto",
@@ -63,7 +66,8 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
         try:
-            command(*args, **options)
+            with patience():
+                command(*args, **options)
         except KeyboardInterrupt:
             raise WorkError("interrupted") from None
 
@@ -94,9 +98,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
-    if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)  # or the first file opened would be number 0, which MLX takes for a failure
+    _mend_environment()
     try:
+        if "" in sys.argv[1:]:
+            raise RequestError("an argument is empty; leave it out, or give it a value")
         app()
     except MlxoptoError as error:
         _end(f"mlxopto: {error}", error.exit_code)
@@ -104,7 +109,23 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        _end(f"mlxopto: {error.filename or 'the system'}: {error.strerror}", 1)
+        _end(f"mlxopto: {error.filename or 'the system'}: {error.strerror or error}", 1)
+    except MemoryError:
+        _end("mlxopto: this takes more memory than there is", 1)
+
+
+def _mend_environment() -> None:
+    """What would end a command before it begins, or garble what it prints, though it is no business of ours."""
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)  # or the first file opened would be number 0, which MLX takes for a failure
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
+    for name in ("COLUMNS", "LINES", "NUMBA_NUM_THREADS"):
+        if not os.environ.get(name, "1").isdecimal() or int(os.environ.get(name, "1")) == 0:
+            del os.environ[name]
+    if os.environ.pop("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        print("mlxopto: NUMBA_DISABLE_JIT is not followed: the engine is native code", file=sys.stderr)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
@@ -114,11 +135,11 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 def _show_warning(other: Callable[..., None], message: Any, category: type[Warning], *rest: Any) -> None:
     """A notice of ours as a sentence; others as Python shows them."""
     if issubclass(category, Notice):
-        print(f"mlxopto: {message}", file=sys.stderr)
+        print(f"mlxopto: {sentence(str(message))}", file=sys.stderr)
     else:
         other(message, category, *rest)
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    print(sentence(message), file=sys.stderr)
     sys.exit(code)

@@ -31,7 +31,7 @@ def bench(
 
     mlxopto bench --peers --plot bench.png
     """
-    from mlxopto import audio, compressor
+    from mlxopto import compressor, files
     from mlxopto.evaluation import bench as measure
 
     if on_gpu:
@@ -42,7 +42,7 @@ def bench(
     if plot is not None:
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
-        audio.check_writable(plot, force)
+        files.check_writable(plot, force)
     loaded = compressor.load(model or knobs.DEFAULT_MODEL)
 
     def tell(what: str) -> None:

@@ -18,7 +18,7 @@ import typer
 
 from mlxopto.errors import RequestError
 
-from .display import console, patience
+from .display import console
 from .prompt import ask
 
 if TYPE_CHECKING:
@@ -73,10 +73,9 @@ def capture(
             option = given[0].rstrip("_").replace("_", "-")
             raise RequestError(f"--{option} must stand behind {context.invoked_subcommand}, or be left out")
         return
-    with patience("compiling for this machine; this happens once, for up to half a minute"):
-        from mlxopto.capture.interface import Interface
-        from mlxopto.capture.session import Session
-        from mlxopto.data.captures import load_panel
+    from mlxopto.capture.interface import Interface
+    from mlxopto.capture.session import Session
+    from mlxopto.data.captures import load_panel
 
     if resume:
         begun = _begun(out, {"device-file": device_file, "settings": settings, "seconds": seconds, "rate": rate})

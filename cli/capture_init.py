@@ -36,7 +36,7 @@ def init(
 
     mlxopto capture init my-unit.json --preset la2a
     """
-    from mlxopto import audio
+    from mlxopto import files
     from mlxopto.capture.panels import PANELS
     from mlxopto.data.captures import panel_document
 
@@ -44,9 +44,9 @@ def init(
         raise RequestError(f"--preset must be one of {', '.join(PANELS)}, got {preset!r}")
     if dbu is not None and not -60 <= dbu <= 60:
         raise RequestError(f"--dbu must be -60 to 60, got {dbu:g}")
-    audio.check_writable(file, force)
+    files.check_writable(file, force)
     panel = PANELS[preset] if preset else _asked()
-    with audio.replacing(file) as temporary:
+    with files.replacing(file) as temporary:
         temporary.write_text(json.dumps(panel_document(name or file.stem, panel, dbu), indent=2) + "\n", encoding="utf-8")
     for control in panel.controls:
         console.print(f"{control.name}: {control.accepts()}, {control.taper}")

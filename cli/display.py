@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from mlxopto import compiling
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 PATIENCE_S = 3.0
@@ -21,15 +24,36 @@ def drop_outs(xruns: dict[str, int]) -> str:
 
 
 @contextmanager
-def patience(message: str) -> Iterator[None]:
-    """Says why it takes long, if it does."""
-    timer = threading.Timer(PATIENCE_S, lambda: console.print(message))
-    timer.daemon = True
-    timer.start()
+def patience() -> Iterator[None]:
+    """Says once that native code is being compiled, where that takes long."""
+    told = _Compiling()
+    compiling.listen(told)
     try:
         yield
     finally:
-        timer.cancel()
+        told(False)
+        compiling.listen(None)
+
+
+class _Compiling:
+    """Told when compiling begins and ends; what takes less than `PATIENCE_S` in all is not worth a word."""
+
+    def __init__(self) -> None:
+        self._left, self._since, self._timer = PATIENCE_S, 0.0, threading.Timer(0, lambda: None)
+
+    def __call__(self, begins: bool) -> None:
+        self._timer.cancel()
+        if begins and self._left > 0:
+            self._since = time.monotonic()
+            self._timer = threading.Timer(self._left, self._say)
+            self._timer.daemon = True
+            self._timer.start()
+        elif self._since:
+            self._left, self._since = self._left - (time.monotonic() - self._since), 0.0
+
+    def _say(self) -> None:
+        self._left = 0.0
+        console.print("compiling native code for this machine; this happens once, for up to half a minute")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def evaluate(
 
     mlxopto eval runs/a runs/b --data captures/my-unit --audio listen
     """
-    from mlxopto import audio, compressor
+    from mlxopto import compressor, files
     from mlxopto.evaluation import compare, listening
 
     if (data is None) == (device is None):
@@ -49,7 +49,7 @@ def evaluate(
     if plot is not None:
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
-        audio.check_writable(plot, force)
+        files.check_writable(plot, force)
     _make_new(audio_folder)
     names = _distinct(models)
     loaded = {name: compressor.load(model) for name, model in zip(names, models, strict=True)}

@@ -24,12 +24,12 @@ def import_checkpoint(
 
     mlxopto import best.ckpt.index --device la2a
     """
-    from mlxopto import audio, published
+    from mlxopto import files, published
     from mlxopto.weights import SUFFIX
 
     target = out or Path(f"s6_paper_{device}{SUFFIX}")
     published.check_device(device)
-    audio.check_writable(target, force)
+    files.check_writable(target, force)
     card = published.import_checkpoint(path, device, target)
     console.print(f"{target}: {card.architecture}, {', '.join(control.name for control in card.panel.controls)}")
     if as_json:

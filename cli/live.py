@@ -16,7 +16,7 @@ import typer
 from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
-from .display import console, drop_outs, patience
+from .display import console, drop_outs
 
 if TYPE_CHECKING:  # imported when the command runs: --help must not wait for MLX
     from mlxopto.live.midi import MidiInput
@@ -62,11 +62,10 @@ def live(
 
     mlxopto live --attack fast
     """
-    with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
-        from mlxopto.live.midi import MidiInput
-        from mlxopto.live.session import LiveOptions, Session
+    from mlxopto.live.midi import MidiInput
+    from mlxopto.live.session import LiveOptions, Session
 
-        from .desk import Desk
+    from .desk import Desk
 
     base = knobs.load_preset(preset)
     given = knobs.gather(attack, release, threshold, ratio, peak_reduction, mode, sets)
@@ -80,6 +79,8 @@ def live(
             console.print(
                 f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, nothing is resampled"
             )
+        if session.player and session.player.header.remark:
+            console.print(session.player.header.remark)
         desk = Desk(session, knobs.model_name(model, base), preset, base.midi if base else {})
         try:
             with session, _uninterrupted_end():

@@ -59,6 +59,9 @@ def _read(dry: Path, wet: Path, seconds: float) -> tuple[np.ndarray, np.ndarray,
     from mlxopto import audio
 
     heads = [audio.info(path) for path in (dry, wet)]
+    for head in heads:
+        if head.remark:
+            console.print(head.remark)
     for what in ("sample_rate", "channels"):
         first, second = (getattr(head, what) for head in heads)
         if first != second:

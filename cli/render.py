@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
+from mlxopto.text import sentence
 
 from . import knobs
-from .display import console, patience, share_done
+from .display import console, share_done
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
-    from mlxopto.render import FileReport, RenderOptions
+    from mlxopto.render import FileFailure, FileReport, RenderOptions
 
 
 def render(
@@ -58,74 +59,82 @@ def render(
     base = knobs.load_preset(preset)
     compressor, setting = knobs.choose(model, base, given, extrapolate)
     mixed = knobs.mixed(base, mix, makeup)
-    with patience("compiling the engine for this machine; this happens once, for up to half a minute"):
-        compressors.Stream(compressor, 1, None, engine, link, mixed, setting)  # refuses wrong values before any work
+    compressors.check(compressor, engine, link)
     options = RenderOptions(setting, link, mixed, engine, subtype, clip, force)
     if demo:
         if inputs:
             raise RequestError("--demo makes its own input; leave the input files out")
         if plot or subtype or clip:
             raise RequestError("--demo draws its own picture and writes FLOAT; leave --plot, --subtype and --clip out")
-        reports = _demo(compressor, options, given, output or Path("mlxopto-demo"))
+        reports, failures = _demo(compressor, options, given, output or Path("mlxopto-demo")), []
     else:
         if not inputs:
             raise RequestError("no input file is given; name one or more, or try --demo")
-        reports = _files(inputs, output, compressor, options, plot)
+        reports, failures = _files(inputs, output, compressor, options, plot)
     if as_json:
         print(
             json.dumps(
                 {
                     "model": compressor.name,
                     "controls": compressor.panel.in_units(setting),
-                    "files": [_json(r) for r in reports],
+                    "files": [_json(report) for report in reports],
+                    "failed": [{"input": str(failure.input), "error": sentence(str(failure.error))} for failure in failures],
                 }
             )
         )
+    if failures:
+        for failure in failures:
+            console.print(sentence(str(failure.error)))
+        raise WorkError(f"{len(failures)} of {len(failures) + len(reports)} files could not be rendered")
 
 
 def _files(
     inputs: list[Path], output: Path | None, compressor: Compressor, options: RenderOptions, plot: Path | None
-) -> list[FileReport]:
-    from mlxopto import audio
-    from mlxopto.render import output_subtype, plan, render_files
+) -> tuple[list[FileReport], list[FileFailure]]:
+    """What was done, and what failed of several files; the failure of a single one is raised."""
+    from mlxopto import files
+    from mlxopto.render import FileFailure, plan, prepare, render_files
 
     pairs = plan(inputs, output, compressor.name)
-    # refuse everything that can be known before the first file is written
-    headers = [audio.info(source) for source, _ in pairs]
-    for header, (_, target) in zip(headers, pairs, strict=True):
-        output_subtype(header, target, options.subtype)
-        audio.check_writable(target, options.force)
+    jobs, failures = prepare(pairs, options)
+    if failures and len(pairs) == 1:
+        raise failures[0].error
     if plot is not None:
         if len(pairs) > 1:
             raise RequestError(f"--plot draws one file, got {len(pairs)}")
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
-        audio.check_writable(plot, options.force)
-    for header in headers:
+        files.check_writable(plot, options.force)
+    for header, _ in jobs:
+        if header.remark:
+            console.print(header.remark)
         if header.sample_rate != compressor.sample_rate:
             console.print(
                 f"{header.path.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
             )
-    total = sum(header.samples / header.sample_rate for header in headers)
+    total = sum(header.samples / header.sample_rate for header, _ in jobs)
     with share_done(pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} files", total) as progress:
         reports = []
-        for report, header in zip(render_files(pairs, compressor, options, progress), headers, strict=True):
-            reports.append(report)
-            _tell(report, header.subtype)
+        for found, (header, _) in zip(render_files(jobs, compressor, options, progress), jobs, strict=True):
+            if isinstance(found, FileFailure):
+                failures.append(found)
+                continue
+            reports.append(found)
+            _tell(found, header.subtype)
+    if failures and len(pairs) == 1:
+        raise failures[0].error
     if plot is not None:
         from mlxopto import plots
 
-        label = target.name
+        label = reports[0].output.name
         plots.render_picture(plot, {label: reports[0].overview}, compressor, {label: options.setting})
         console.print(f"picture: {plot}")
-    return reports
+    return reports, failures
 
 
 def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str], folder: Path) -> list[FileReport]:
     """Renders the demo song at each position of one knob: fast, medium and slow attack on a CL 1B."""
-    import soundfile
-
-    from mlxopto import audio, plots
+    from mlxopto import audio, files, plots
     from mlxopto.data import program
     from mlxopto.render import render_file
 
@@ -140,13 +149,12 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
     source, picture = folder / "input.wav", folder / "demo.png"
     if folder.is_dir():
         for path in (source, picture, *(folder / f"{label}.wav" for label in labels)):
-            audio.check_writable(path, options.force)
+            files.check_writable(path, options.force)
     else:
-        audio.check_writable(folder, force=False)
+        files.check_writable(folder, force=False)
         folder.mkdir()
     rate = compressor.sample_rate
-    with audio.replacing(source) as temporary:
-        soundfile.write(temporary, program.demo(rate), rate, "FLOAT")
+    audio.write(source, program.demo(rate), rate, "FLOAT", options.force)
     settings = {label: {**options.setting, knob.name: value} for label, value in labels.items()}
     reports = {}
     for label, setting in settings.items():
@@ -164,9 +172,14 @@ def _tell(report: FileReport, subtype_in: str) -> None:
     )
     kept = "" if report.subtype == subtype_in else f", written as {report.subtype}"
     clipped = f", {report.clipped} samples clipped" if report.clipped else ""
+    lost = (
+        f", without {', '.join(report.not_kept)}, which {report.output.suffix[1:].upper()} cannot keep"
+        if report.not_kept
+        else ""
+    )
     console.print(
         f"{report.output}  gain reduction {report.gain_reduction_mean_db:.1f} dB mean, {report.gain_reduction_max_db:.1f} dB deepest"
-        f"{loudness}, {report.real_time_factor:.0f} times real time{kept}{clipped}"
+        f"{loudness}, {report.real_time_factor:.0f} times real time{kept}{clipped}{lost}"
     )
 
 

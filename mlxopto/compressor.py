@@ -153,6 +153,7 @@ class Stream:
         self._takes_key = compressor.model.takes_key
         self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
+        check(compressor, engine, self.link)
         self.gain = np.ones((0, channels), np.float32)
         self._engine = _engine(compressor.model, engine, channels, self.link, sample_rate)
         self._engine.aim(self.panel.normalise(self.setting), *mix.levels)
@@ -243,10 +244,14 @@ def load(name: str | Path) -> Compressor:
         return Compressor(model, card, str(name) if str(name) in weights.shipped() else None)
 
 
-def _engine(model: Network, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
-    engines.check(name)
-    if link != "off" and not model.linkable:
+def check(compressor: Compressor, engine: str = "auto", link: str | None = None) -> None:
+    """Raises RequestError for an engine or link that a stream would refuse; takes no time."""
+    engines.check(engine)
+    if link is not None and check_link(link, 2) != "off" and not compressor.model.linkable:
         raise RequestError(f"channels of this model cannot be linked: link must be off, got {link}")
+
+
+def _engine(model: Network, name: str, channels: int, link: str, sample_rate: int | None) -> NativeEngine | MlxEngine:
     if name != "gpu" and isinstance(model, Opto):
         return NativeEngine(model, channels, link, sample_rate)
     if sample_rate not in (None, model.config.sample_rate):

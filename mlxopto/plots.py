@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.compressor import Compressor, Stream
 from mlxopto.controls import Panel, Setting
 from mlxopto.data.takes import Take
@@ -236,5 +236,5 @@ def _transfer_axes(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as its path's ending says, whole or not at all."""
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower() or "png")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.errors import RequestError
 
 _KEYS = {"model", "controls", "mix", "makeup_db", "midi"}
@@ -66,7 +66,7 @@ def save(path: Path, preset: Preset, force: bool = False) -> None:
         RequestError: a path that cannot be written, or one that exists unless `force`.
         WorkError: the disk is full.
     """
-    audio.check_writable(path, force)
+    files.check_writable(path, force)
     lines = [
         f"model = {_quoted(preset.model)}",
         f"mix = {preset.mix!r}",
@@ -75,7 +75,7 @@ def save(path: Path, preset: Preset, force: bool = False) -> None:
     lines += ["", "[controls]", *(f"{name} = {_quoted(text)}" for name, text in preset.controls.items())]
     if preset.midi:
         lines += ["", "[midi]", *(f"{name} = {number}" for name, number in preset.midi.items())]
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

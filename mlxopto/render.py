@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 import time
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlxopto import audio
+from mlxopto import audio, files
 from mlxopto.background import ahead
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
-from mlxopto.errors import RequestError, WorkError
+from mlxopto.errors import MlxoptoError, RequestError, WorkError
 from mlxopto.loudness import LoudnessMeter
 
 AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
@@ -54,7 +55,10 @@ class Overview:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was done to one file. Gain reduction in dB, negative when compressing; loudness in LUFS, None for silence."""
+    """What was done to one file. Gain reduction in dB, negative when compressing; loudness in LUFS, None for silence.
+
+    not_kept: names of metadata that the output's format does not have.
+    """
 
     input: Path
     output: Path
@@ -71,7 +75,16 @@ class FileReport:
     lufs_out: float | None
     seconds: float
     real_time_factor: float
+    not_kept: tuple[str, ...]
     overview: Overview
+
+
+@dataclass(frozen=True)
+class FileFailure:
+    """A file of several that could not be rendered."""
+
+    input: Path
+    error: MlxoptoError
 
 
 def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[tuple[Path, Path]]:
@@ -99,42 +112,58 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
         else:
             target = output
         pairs.append((path, target))
-    taken: dict[Path, Path] = {}
+    taken: dict[str, Path] = {}
     for source, target in pairs:
-        where = target.resolve()
+        where = os.path.realpath(target)
         if where in taken:
             raise RequestError(f"{taken[where]} and {source} would both be written to {target}")
         taken[where] = source
     for source, _ in pairs:
-        if source.resolve() in taken:
+        if os.path.realpath(source) in taken:
             raise RequestError(f"{source} is an input and would be an output too; give another output folder or file")
     return pairs
 
 
-def render_files(
-    pairs: Sequence[tuple[Path, Path]], compressor: Compressor, options: RenderOptions, progress: Progress
-) -> Iterator[FileReport]:
-    """Several files, as many at a time as there are cores; their reports in order.
+def prepare(
+    pairs: Sequence[tuple[Path, Path]], options: RenderOptions
+) -> tuple[list[tuple[audio.SoundInfo, Path]], list[FileFailure]]:
+    """Inputs that can be read with the outputs that can be made of them, and why the others cannot: all that is known beforehand."""
+    jobs, failures = [], []
+    for source, target in pairs:
+        try:
+            header = audio.info(source)
+            output_subtype(header, target, options.subtype)
+            files.check_writable(target, options.force)
+            jobs.append((header, target))
+        except MlxoptoError as error:
+            failures.append(FileFailure(source, error))
+    return jobs, failures
 
-    Raises:
-        as `render_file`; no other file is begun then.
-    """
-    seconds = [header.samples / header.sample_rate for header in (audio.info(source) for source, _ in pairs)]
-    done = [0.0] * len(pairs)
+
+def render_files(
+    jobs: Sequence[tuple[audio.SoundInfo, Path]], compressor: Compressor, options: RenderOptions, progress: Progress
+) -> Iterator[FileReport | FileFailure]:
+    """Several files, as many at a time as there are cores, in order: what was done to each, or why it failed."""
+    seconds = [header.samples / header.sample_rate for header, _ in jobs]
+    done = [0.0] * len(jobs)
     stopped = threading.Event()
 
-    def job(index: int) -> FileReport:
+    def job(index: int) -> FileReport | FileFailure:
         def told(share: float) -> None:
             if stopped.is_set():
                 raise WorkError("interrupted")
             done[index] = share * seconds[index]
             progress(sum(done) / sum(seconds))
 
-        return render_file(*pairs[index], compressor, options, told)
+        header, target = jobs[index]
+        try:
+            return render_file(header.path, target, compressor, options, told)
+        except MlxoptoError as error:
+            return FileFailure(header.path, error)
 
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mlxopto-file") as pool:
         try:
-            yield from pool.map(job, range(len(pairs)))
+            yield from pool.map(job, range(len(jobs)))
         finally:
             stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -149,13 +178,14 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
         WorkError: the disk is full.
     """
     header = audio.info(source)
-    audio.check_writable(target, options.force)
+    files.check_writable(target, options.force)
     subtype = output_subtype(header, target, options.subtype)
     stream = Stream(compressor, header.channels, None, options.engine, options.link, options.mix, options.setting)
     start = time.perf_counter()
     meters = _Meters(header)
-    with audio.replacing(target) as temporary:
-        writer = audio.Writer(temporary, header.sample_rate, header.channels, header.samples, subtype)
+    carried = audio.Metadata.of(source)
+    with files.replacing(target, options.force) as temporary:
+        writer = audio.Writer(temporary, header.sample_rate, header.channels, header.samples, subtype, carried)
         try:
             for dry, wet, gain in ahead(_blocks(header, stream, compressor.sample_rate)):
                 meters.add(dry, wet, gain)
@@ -172,20 +202,22 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
                 "lower --makeup, take --subtype FLOAT, or allow it with --clip"
             )
     seconds = time.perf_counter() - start
-    return meters.report(target, subtype, writer.peak, clipped, seconds)
+    not_kept = tuple(carried.lost_in(audio.WRITABLE[target.suffix.lower()]))
+    return meters.report(target, subtype, writer.peak, clipped, seconds, not_kept)
 
 
 def _blocks(header: audio.SoundInfo, stream: Stream, model_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(input block, output block, gain block): inputs and outputs cover the file exactly; gain is at the model's rate."""
+    size = max(1, stream.good_block // max(1, header.channels // 2))  # of many channels fewer samples, for the memory's sake
     if header.sample_rate == model_rate:
-        for block in audio.read_blocks(header.path, stream.good_block):
+        for block in audio.read_blocks(header.path, size):
             wet = stream(block)
             yield block, wet, stream.gain
         return
     there = audio.Resampler(header.sample_rate, model_rate, header.channels, header.samples)
     back = audio.Resampler(model_rate, header.sample_rate, header.channels, there.length_out, header.samples)
     read = 0
-    for block in audio.read_blocks(header.path, stream.good_block):
+    for block in audio.read_blocks(header.path, size):
         read += len(block)
         last = read == header.samples
         wet = stream(there(block, last))
@@ -204,7 +236,7 @@ class _Meters:
         self._peaks = np.zeros((2, columns), np.float32)
         self._gain_sum = np.zeros(columns)
         self._gain_count = np.zeros(columns)
-        self._deepest = 0.0
+        self._deepest = math.inf
         self._written = 0
 
     def add(self, dry: np.ndarray, wet: np.ndarray, gain: np.ndarray) -> None:
@@ -235,7 +267,8 @@ class _Meters:
         part = slice(first, first + len(starts))
         self._gain_sum[part] += np.add.reduceat(gain_db, starts)
         self._gain_count[part] += np.add.reduceat(audible.astype(np.float64), starts)
-        self._deepest = min(self._deepest, float(gain_db.min()))
+        if audible.any():
+            self._deepest = min(self._deepest, float(gain_db[audible].min()))
 
     def _columns(self, at: int, samples: int) -> tuple[int, np.ndarray]:
         """The overview's first column that a block touches, and where in the block each column starts."""
@@ -244,7 +277,9 @@ class _Meters:
         starts[0] = 0
         return first, starts
 
-    def report(self, target: Path, subtype: str, peak_out: float, clipped: int, seconds: float) -> FileReport:
+    def report(
+        self, target: Path, subtype: str, peak_out: float, clipped: int, seconds: float, not_kept: tuple[str, ...]
+    ) -> FileReport:
         header = self._header
         length = header.samples / header.sample_rate
         count = self._gain_count.sum()
@@ -261,11 +296,12 @@ class _Meters:
             peak_out=peak_out,
             clipped=clipped,
             gain_reduction_mean_db=float(self._gain_sum.sum() / count) if count else 0.0,
-            gain_reduction_max_db=self._deepest,
+            gain_reduction_max_db=self._deepest if count else 0.0,
             lufs_in=self._loudness[0].integrated(),
             lufs_out=self._loudness[1].integrated(),
             seconds=seconds,
             real_time_factor=length / seconds,
+            not_kept=not_kept,
             overview=Overview(length, self._peaks[0], self._peaks[1], gain_db),
         )
 

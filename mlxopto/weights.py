@@ -12,7 +12,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, build
@@ -47,7 +47,7 @@ def save(path: Path, model: Network, card: Card) -> None:
     """
     document = {**asdict(card), "panel": [asdict(control) for control in card.panel.controls]}
     metadata = {"mlxopto_format": str(FORMAT), "card": json.dumps(document)}
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         write_safetensors(temporary, dict(tree_flatten(model.parameters())), metadata)
 
 

@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlxopto import audio
+from mlxopto import audio, files
 from mlxopto.errors import RequestError, WorkError
 
 
@@ -129,7 +129,7 @@ def test_a_wav_from_a_streaming_encoder_with_no_length_in_its_header_is_read(tmp
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(WorkError), audio.replacing(path) as temporary:
+    with pytest.raises(WorkError), files.replacing(path) as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import audio
+from mlxopto import audio, files
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
@@ -141,10 +141,7 @@ class CaptureFolder:
         """
         take = self.takes[number]
         for part, samples in (("in", checked.x), ("out", checked.y)):
-            with audio.replacing(self._path(part, number)) as temporary:
-                writer = audio.Writer(temporary, self.sample_rate, 1, len(samples), "FLOAT")
-                writer.write(samples[:, None])
-                writer.close()
+            audio.write(self._path(part, number), samples, self.sample_rate, "FLOAT")
         entry = {
             "take": number,
             "setup": len(self._setups) - 1,
@@ -182,5 +179,5 @@ class CaptureFolder:
 
 
 def _write(path: Path, document: Any) -> None:
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

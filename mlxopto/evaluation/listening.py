@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlxopto import audio
+from mlxopto import audio, files
 from mlxopto.controls import Panel
 from mlxopto.evaluation.compare import Judged
 
@@ -33,25 +33,24 @@ def write(folder: Path, judged: Sequence[Judged], panel: Panel, sample_rate: int
     for number, j in enumerate(judged, 1):
         stem = f"{number:03d}_{j.split}"
         signals = {"input": j.take.x, "target": j.take.y, **j.outputs}
-        files = {}
+        sounds = {}
         for place, (name, signal) in enumerate(signals.items()):
-            files[name] = f"{stem}_{place}.wav"
-            _write_sound(folder / files[name], signal, sample_rate)
+            sounds[name] = f"{stem}_{place}.wav"
+            _write_sound(folder / sounds[name], signal, sample_rate)
         picture = f"{stem}.png"
         plots.gain_picture(folder / picture, j.take, j.outputs, sample_rate)
         setting = ", ".join(f"{c.name.replace('_', ' ')} {c.format(j.take.setting[c.name])}" for c in panel.controls)
-        rows = "".join(_row(name, file, j.errors.get(name)) for name, file in files.items())
+        rows = "".join(_row(name, file, j.errors.get(name)) for name, file in sounds.items())
         sections.append(
             f"<section><h2>{html.escape(setting)} <small>({j.split})</small></h2><table><tr><th></th><th></th><th>ESR</th>"
             f'<th>gain error, dB</th></tr>{rows}</table><img src="{picture}" alt="Gain of target and models over time"></section>'
         )
     page = folder / PAGE
-    with audio.replacing(page) as temporary:
-        temporary.write_text(
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>mlxopto eval</title><style>{_STYLE}</style>'
-            f"<h1>mlxopto eval: {len(judged)} takes</h1>{''.join(sections)}</html>\n",
-            encoding="utf-8",
-        )
+    files.write_text(
+        page,
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>mlxopto eval</title><style>{_STYLE}</style>'
+        f"<h1>mlxopto eval: {len(judged)} takes</h1>{''.join(sections)}</html>\n",
+    )
     return page
 
 
@@ -63,7 +62,4 @@ def _row(name: str, file: str, errors: dict[str, float] | None) -> str:
 
 def _write_sound(path: Path, signal: np.ndarray, sample_rate: int) -> None:
     subtype = "PCM_24" if np.abs(signal).max(initial=0) <= 1 else "FLOAT"
-    with audio.replacing(path) as temporary:
-        writer = audio.Writer(temporary, sample_rate, 1, len(signal), subtype)
-        writer.write(signal[:, None])
-        writer.close()
+    audio.write(path, signal, sample_rate, subtype)

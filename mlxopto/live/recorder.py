@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlxopto import audio
+from mlxopto import audio, files
 from mlxopto.errors import MlxoptoError, RequestError, WorkError
 from mlxopto.live.lockfree import Ring
 
@@ -34,7 +34,7 @@ class Recorder:
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int, force: bool):
-        audio.check_writable(path, force)
+        files.check_writable(path, force)
         if "FLOAT" not in audio.subtypes(path):
             raise RequestError(f"{path} must be a WAV or AIFF file, because recordings are written as floats")
         self.path, self.error, self.samples, self.kept = path, "", 0, False
@@ -54,7 +54,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with suppress(_NothingRecordedError), audio.replacing(self.path) as temporary:
+            with suppress(_NothingRecordedError), files.replacing(self.path) as temporary:
                 writer = audio.Writer(temporary, *self._format, 0, "FLOAT")
                 self._write(writer)
                 try:

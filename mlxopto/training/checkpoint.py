@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.errors import RequestError
 from mlxopto.weights import read_safetensors, write_safetensors
 
@@ -17,7 +17,7 @@ from mlxopto.weights import read_safetensors, write_safetensors
 def save(path: Path, arrays: dict[str, Any], progress: dict[str, Any]) -> None:
     """Writes trees of arrays and a JSON object as one file, whole or not at all; raises WorkError on a full disk."""
     flat = {name: array for name, array in tree_flatten(arrays) if isinstance(array, mx.array) and array.size}
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         write_safetensors(temporary, flat, {"progress": json.dumps(progress)})
 
 

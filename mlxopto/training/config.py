@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.errors import RequestError
 
 
@@ -38,7 +38,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Writes JSON, whole or not at all."""
-        with audio.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod

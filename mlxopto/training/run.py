@@ -20,7 +20,7 @@ import mlx.core as mx
 import numpy as np
 
 import mlxopto
-from mlxopto import audio, engines, weights
+from mlxopto import engines, files, weights
 from mlxopto.data.formats import open_folder
 from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
@@ -372,7 +372,7 @@ def _conclude(
         "test": test,
         "takes": {split: scored.rows() for split, scored in found.items()},
     }
-    with audio.replacing(folder / RESULT) as temporary:
+    with files.replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     return result
 

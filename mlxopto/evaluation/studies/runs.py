@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import audio
+from mlxopto import files
 from mlxopto.data.takes import Source
 from mlxopto.devices import DEVICES
 from mlxopto.errors import DivergedError, RequestError, WorkError
@@ -195,7 +195,7 @@ def cells(found: dict[str, Any] | None) -> tuple[str, str]:
 
 def write(path: Path, text: str) -> None:
     """A text file, whole or not at all; raises WorkError on a full disk."""
-    with audio.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -1,0 +1,187 @@
+"""JSON and TOML files as checked data: bounded in size and depth, every value of the type that its schema, a dataclass, gives it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Union
+
+from mlxopto import files
+from mlxopto.errors import RequestError
+from mlxopto.text import quoted, shown
+
+LARGEST_JSON, LARGEST_TOML = 1 << 24, 1 << 18  # bytes: a manifest of 50,000 takes, a preset of 5,000 lines
+DEEPEST = 24  # containers within one another
+LARGEST_WHOLE = 1 << 63
+_NAMES = {
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def read_json(path: Path, kind: Any, others: bool = False) -> Any:
+    """What a JSON file holds, as `typed` gives it.
+
+    Raises:
+        RequestError: a file that cannot be read, no JSON, or a value that does not fit `kind`, named.
+    """
+    return parse_json(files.read_bytes(path, LARGEST_JSON), kind, str(path), others)
+
+
+def parse_json(data: bytes | str, kind: Any, where: str, others: bool = False) -> Any:
+    """JSON from `where` as `typed` gives it; raises as `read_json`."""
+    text = data if isinstance(data, str) else _decoded(data, where)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{where} is not JSON: {_said(error)}") from error
+    _check(document, where)
+    return typed(document, kind, where, others)
+
+
+def read_toml(path: Path, kind: Any) -> Any:
+    """What a TOML file holds; raises as `read_json`."""
+    text = _decoded(files.read_bytes(path, LARGEST_TOML), str(path))
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{path} is not TOML: {_said(error)}") from error
+    _check(document, str(path))
+    return typed(document, kind, str(path))
+
+
+def typed(value: Any, kind: Any, where: str, others: bool = False) -> Any:
+    """The value as `kind`: float, int, str, bool, None, unions, list[...], tuple[...], dict[str, ...], dataclasses of these, Any.
+
+    Args:
+        where: what the value is called in an error. others: allow keys that a dataclass does not have, and leave them out.
+    Raises:
+        RequestError: another type, a number that is not finite, a key that is missing or unknown; named.
+    """
+    if kind is Any:
+        return value
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _one_of(value, arguments, where, others)
+    if origin in (list, tuple, Sequence):
+        _must_be(isinstance(value, list), value, "a list", where)
+        items = [typed(item, arguments[0], f"{where}, entry {number}", others) for number, item in enumerate(value, 1)]
+        return tuple(items) if origin is tuple else items
+    if origin in (dict, Mapping):
+        _must_be(isinstance(value, dict), value, "an object", where)
+        return {key: typed(item, arguments[1], f"{where}, {quoted_key(key)}", others) for key, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _object(value, kind, where, others)
+    return _plain(value, kind, where)
+
+
+def quoted_key(key: str) -> str:
+    """A key as an error names it."""
+    return key if key.isidentifier() and len(key) <= 40 else quoted(key)
+
+
+def _one_of(value: Any, kinds: tuple[Any, ...], where: str, others: bool) -> Any:
+    """The first that fits; where none does, the error of the only one that is not None."""
+    given = [kind for kind in kinds if kind is not type(None)]
+    if value is None and len(given) < len(kinds):
+        return None
+    if len(given) == 1:
+        return typed(value, given[0], where, others)
+    for kind in given:
+        if _fits(value, kind):
+            return typed(value, kind, where, others)
+    names = [_NAMES.get(typing.get_origin(kind) or kind, "an object") for kind in given]
+    return _must_be(False, value, " or ".join(names), where)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    base = typing.get_origin(kind) or kind
+    if isinstance(value, bool) or base is bool:
+        return isinstance(value, bool) and base is bool
+    return isinstance(value, int if base is int else int | float if base is float else base)
+
+
+def _plain(value: Any, kind: type, where: str) -> Any:
+    if not _fits(value, kind):
+        _must_be(False, value, _NAMES[kind], where)
+    if kind is float:
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
+        _must_be(math.isfinite(value), value, "a finite number", where)
+    elif kind is int:
+        _must_be(abs(value) < LARGEST_WHOLE, value, "a whole number of 64 bits", where)
+    return value
+
+
+def _object(value: Any, kind: Any, where: str, others: bool) -> Any:
+    _must_be(isinstance(value, dict), value, "an object", where)
+    hints, fields = _hints(kind), {field.name: field for field in dataclasses.fields(kind) if field.init}
+    for key in value:
+        if key not in fields and not others:
+            raise RequestError(f"{where} has the key {quoted(key)}; it may have {', '.join(fields)}")
+    for name, field in fields.items():
+        if name not in value and field.default is field.default_factory is dataclasses.MISSING:
+            near = difflib.get_close_matches(name, [key[:40] for key in value], 1)
+            raise RequestError(f"{where} lacks the key {name!r}" + (f" (it has {quoted(near[0])})" if near else ""))
+    found = {name: typed(value[name], hints[name], f"{where}, {name}", others) for name in fields if name in value}
+    try:
+        return kind(**found)
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from error
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _must_be(fits: bool, value: Any, what: str, where: str) -> None:
+    if not fits:
+        raise RequestError(f"{where} must be {what}, got {quoted(value)}")
+
+
+def _decoded(data: bytes, where: str) -> str:
+    """UTF-8, with or without a byte order mark."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:
+        raise RequestError(f"{where} is UTF-16 or UTF-32 text; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{where} is not UTF-8 text: byte {error.start} does not fit; save it as UTF-8") from error
+
+
+def _said(error: Exception) -> str:
+    """What a parser says, short."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error))[:80]
+
+
+def _check(value: Any, where: str, depth: int = 0) -> None:
+    """Refuses what nests too deeply, and text that no file can hold."""
+    if depth > DEEPEST:
+        raise RequestError(f"{where} is nested too deeply: more than {DEEPEST} levels")
+    if isinstance(value, dict):
+        for key in value:
+            _check(key, where, depth)
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check(item, where, depth + 1)
+    elif isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise RequestError(f"{where} has half a character in {quoted(value)}") from error
