@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing import signature
+from numba.core.typing.templates import ConcreteTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
@@ -275,36 +277,22 @@ def largest_lane(_context, _vector):
     return types.float32(Vector), codegen
 
 
-@intrinsic
-def _add(_context, a, b):
-    return _elementwise(lambda builder, a, b: builder.fadd(a, b))(a, b)
+class _Operator(ConcreteTemplate):
+    """The types of an operator between vectors, or a vector and a scalar."""
+
+    cases: ClassVar = [
+        signature(Vector, *kinds) for kinds in ((Vector, Vector), (Vector, types.float32), (types.float32, Vector))
+    ]
 
 
-@intrinsic
-def _subtract(_context, a, b):
-    return _elementwise(lambda builder, a, b: builder.fsub(a, b))(a, b)
+def _define_operator(symbol: Any, emit: Callable[..., Any]) -> None:
+    infer_global(symbol)(type(f"_Operator_{symbol.__name__}", (_Operator,), {"key": symbol}))
+    for case in _Operator.cases:
+        _, codegen = _elementwise(emit)(*case.args)
+        lower_builtin(symbol, *case.args)(codegen)
 
 
-@intrinsic
-def _multiply(_context, a, b):
-    return _elementwise(lambda builder, a, b: builder.fmul(a, b))(a, b)
-
-
-@intrinsic
-def _divide(_context, a, b):
-    return _elementwise(lambda builder, a, b: builder.fdiv(a, b))(a, b)
-
-
-def _overload_operator(symbol: Any, function: Any) -> None:
-    @overload(symbol, inline="always")
-    def _operator(a, b):
-        return (lambda a, b: function(a, b)) if Vector in (a, b) else None
-
-
-for _symbol, _function in (
-    (operator.add, _add),
-    (operator.sub, _subtract),
-    (operator.mul, _multiply),
-    (operator.truediv, _divide),
-):
-    _overload_operator(_symbol, _function)
+_define_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
+_define_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
+_define_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+_define_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
