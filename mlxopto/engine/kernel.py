@@ -21,7 +21,7 @@ from mlxopto.engine.side_chain import GAIN_ROW, ROOM, listen_on, modulate
 from mlxopto.models.opto import MAX_LOG_GAIN
 from mlxopto.native import exp, exp2m1, log, sigmoid, softplus, tanh
 from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
-from mlxopto.nn.side_chain import SideChain
+from mlxopto.nn.side_chain import LEAST, SideChain
 from mlxopto.vector import (
     LANES,
     fma,
@@ -53,6 +53,8 @@ FAINTEST, LOUDEST = (
 OFF, MAX, MEAN = range(3)
 MIXES = 2  # wet and dry level, which glide as the knobs do
 UNHEARD = np.float32(1e6)  # the lowest gain where there was none
+_SHUT = np.float32(-40.0)  # gates close no further, so that what they let through does not become subnormal
+_LEAST = np.float32(LEAST)  # of step sizes and of what a scan's states go to, for the same reason
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -295,6 +297,12 @@ def _levels(plan, state, v, frames):
 
 
 @inner
+def _opening(gate):
+    """How much a gate lets through, from 4e-18 to 1."""
+    return sigmoid(maximum(gate, _SHUT))
+
+
+@inner
 def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
     """h += glu(gate((h + shift) scale)), shift and scale from the modulations."""
     lanes = plan.lanes
@@ -309,7 +317,7 @@ def _gated_film(plan, weights, at, state, v, modulations, mod_step, frames):
         for o in range(0, lanes, LANES):
             linear, gate = v.wide + f * 2 * lanes + o, v.wide + f * 2 * lanes + lanes + o
             h = v.h + f * lanes + o
-            store(state, h, fma(load(state, linear), sigmoid(load(state, gate)), load(state, h)))
+            store(state, h, fma(load(state, linear), _opening(load(state, gate)), load(state, h)))
     return at
 
 
@@ -324,8 +332,8 @@ def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
     for f in range(frames):  # apart from the recurrence, which waits for itself
         for o in range(0, lanes, LANES):
             dt, gate = v.steps + f * step_row + o, v.wide + f * 2 * lanes + lanes + o
-            store(state, dt, softplus(load(state, dt) + load(state, modulations + f * mod_step + o)))
-            store(state, gate, load(state, gate) * sigmoid(load(state, gate)))
+            store(state, dt, softplus(load(state, dt) + load(state, modulations + f * mod_step + o)) + _LEAST)
+            store(state, gate, load(state, gate) * _opening(load(state, gate)))
     for f in range(frames):
         b = v.steps + f * step_row + lanes
         c = b + states
@@ -336,7 +344,7 @@ def _s6(plan, weights, at, state, v, scan, modulations, mod_step, frames):
             for n in range(states):
                 row = n * lanes + o
                 decay = exp2m1(dt * load(weights, at + row))
-                drive = u * load_one(state, b + n) * load(weights, at + size + row)
+                drive = fma(u * load_one(state, b + n), load(weights, at + size + row), _LEAST)
                 h = load(state, scan + row)
                 h = fma(decay, h + drive, h)
                 store(state, scan + row, h)
@@ -442,6 +450,7 @@ def _link(plan, state, key, at, count, heard):
         _read(key, c, at, count, state, single)
         for t in range(0, count, LANES):
             sample = keep_between(load(state, single + t), FAINTEST, LOUDEST)
+            store(state, single + t, sample)
             store(state, heard + t, louder(load(state, heard + t), sample))
             store(state, power + t, fma(sample, sample, load(state, power + t)))
     if plan.link == MEAN:
@@ -591,10 +600,10 @@ def process(plan, weights, state, x, key, y, gain, first_voice, end_voice):
 
 @kernel
 def aim(plan, state, target, voice):
-    """Sends the knobs, wet and dry of a voice to a target, where they arrive after `glide_frames` frames."""
+    """Sends the knobs, wet and dry of a voice to a target, where they arrive after `glide_frames` frames; below 1e-15 they count as 0."""
     v = voice_at(plan, voice * plan.voice_size)
     for k in range(plan.knobs + MIXES):
-        state[v.target + k] = target[k]
+        state[v.target + k] = keep_between(target[k], FAINTEST, LOUDEST)
     state[v.gliding] = np.float32(plan.glide_frames)
 
 

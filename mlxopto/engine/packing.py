@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.engine.kernel import OFF, Plan, channel_at, voice_at
+from mlxopto.engine.kernel import FAINTEST, OFF, Plan, channel_at, voice_at
 from mlxopto.engine.rate import Filters, Frames
 from mlxopto.engine.side_chain import MODULATION
 from mlxopto.models.opto import Block, Opto
@@ -23,7 +23,7 @@ GLIDE_S = 0.02  # a change of the controls arrives after this time
 
 
 def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters) -> tuple[Plan, np.ndarray]:
-    """The sizes, and all weights in the order of use: ramp, network, knobs, colour."""
+    """The sizes, and all weights in the order of use: ramp, network, knobs, colour. Below 1e-15 they count as 0."""
     config = model.config
     lanes = whole(config.width)
     hidden = whole(config.knob_hidden)
@@ -56,7 +56,8 @@ def pack(model: Opto, channels: int, link: int, frames: Frames, filters: Filters
         channel_size=0,
     )
     plan = plan._replace(voice_size=whole(voice_at(plan, 0).end), channel_size=whole(channel_at(plan, 0).end))
-    return plan, aligned(np.concatenate([part.ravel() for part in (*network, *knobs, *colour)]))
+    weights = np.concatenate([part.ravel() for part in (*network, *knobs, *colour)])
+    return plan, aligned(np.where(np.abs(weights) < FAINTEST, 0, weights))
 
 
 def room(plan: Plan) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""The side-chain as native code: detectors a sample at a time, all of them in one vector, then gain computers a frame at a time."""
+"""The side-chain as native code: detectors a sample at a time, all of them in one vector, then gain computers a frame at a time.
+
+Many processors take a hundred times as long over subnormal numbers, those below 1.2e-38. What would die away settles at _FAINTEST or LEAST
+instead, which a fused product adds for nothing: too little to count, and so much that no product becomes subnormal.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import numpy as np
 from mlxopto.compiled import inner
 from mlxopto.native import exp, expm1, log, softplus
 from mlxopto.nn.front_end import FLOOR, SCALE
-from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NARROWEST_KNEE, SHARPNESS
+from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, LEAST, NARROWEST_KNEE, SHARPNESS
 from mlxopto.vector import LANES, fma, keep_between, load, load_one, magnitude, maximum, minimum, root, splat, store, sum_lanes
 
 # rows of a vector each in the weights: how much detectors hear of the key's magnitude, of the key, of the averages' roots, of the averages;
@@ -23,8 +27,10 @@ MODULATION = MIXES + DETECTORS * LANES
 # rows of the state, then of the scratch: amplitudes at a frame's end, and the log gain of each frame
 ONCE, TWICE, CHARGED, REDUCTION, AMPLITUDE, GAIN_ROW = (row * LANES for row in range(6))
 ROOM = 6 * LANES
-_FAINTEST, _LOUDEST = np.float32(1e-30), np.float32(1e30)
+_FAINTEST, _LOUDEST = np.float32(1e-20), np.float32(1e30)  # that the state holds, in amplitude, power and nepers
 _HUGE = np.float32(1e30)
+_LEAST = np.float32(LEAST)  # also of rates, slew limits and what a gain computer asks for
+_LOG_WIDEST = np.float32(30.0)  # of a range so wide that it bends nothing; and of the inverse of the narrowest
 _ONE, _ZERO, _FLOOR = np.float32(1.0), np.float32(0.0), np.float32(FLOOR)
 _FLOOR_POWER = np.float32(FLOOR**2)
 
@@ -32,12 +38,12 @@ _FLOOR_POWER = np.float32(FLOOR**2)
 @inner
 def _rate(log_seconds, step_s):
     """How far a one-pole filter of that time constant goes in a step."""
-    return splat(_ZERO) - expm1(exp(splat(_ZERO) - log_seconds) * (_ZERO - step_s))
+    return splat(_ZERO) - expm1(fma(exp(splat(_ZERO) - log_seconds), _ZERO - step_s, _ZERO - _LEAST))
 
 
 @inner
 def _positive(x):
-    return softplus(x * np.float32(SHARPNESS)) * np.float32(1 / SHARPNESS)
+    return fma(softplus(x * np.float32(SHARPNESS)), np.float32(1 / SHARPNESS), _LEAST)
 
 
 @inner
@@ -49,8 +55,8 @@ def modulate(weights, constants, state, row):
     for part in (REDUCTION_ATTACK, REDUCTION_RELEASE):
         store(state, row + part, _rate(load(state, row + part), frame_s))
     for part in (RISE, FALL):
-        store(state, row + part, exp(load(state, row + part)) * frame_s)
-    store(state, row + RANGE, exp(load(state, row + RANGE)))
+        store(state, row + part, fma(exp(load(state, row + part)), frame_s, _LEAST))
+    store(state, row + RANGE, exp(minimum(maximum(load(state, row + RANGE), _ZERO - _LOG_WIDEST), _LOG_WIDEST)))
     difference = load(state, row + ATTACK) - load(state, row + RELEASE)
     store(state, row + SIGN, minimum(maximum(difference * _HUGE + _ONE, splat(_ZERO) - _ONE), _ONE))
     slope = splat(_ZERO) - expm1(splat(_ZERO) - _positive(load(state, row + SLOPE)))
@@ -72,7 +78,7 @@ def modulate(weights, constants, state, row):
 def _curve(state, row, level):
     """The reductions that the gain computers ask for at a level, in nepers."""
     knee, most = load(state, row + KNEE), load(state, row + RANGE)
-    bent = load(state, row + SLOPE) * knee * softplus((level - load(state, row + THRESHOLD)) / knee)
+    bent = fma(load(state, row + SLOPE) * knee, softplus((level - load(state, row + THRESHOLD)) / knee), _LEAST)
     return most * (splat(_ZERO) - expm1((splat(_ZERO) - bent) / most))
 
 
@@ -99,13 +105,14 @@ def _detect(weights, constants, state, key, hop, side, row):
     sign = load(state, row + SIGN)
     magnitudes, waves = load(weights, constants + MAGNITUDES) * sign, load(weights, constants + WAVES) * sign
     roots, powers = load(weights, constants + ROOTS) * sign, load(weights, constants + POWERS) * sign
-    once, twice, charged = load(state, side + ONCE), load(state, side + TWICE), load(state, side + CHARGED) * sign
+    once, twice = maximum(load(state, side + ONCE), _FAINTEST), maximum(load(state, side + TWICE), _FAINTEST)
+    charged = load(state, side + CHARGED) * sign
     for i in range(hop):
         sample = splat(state[key + i])
-        once = fma(average, sample * sample - once, once)
+        once = fma(average, fma(sample, sample, _FAINTEST) - once, once)
         twice = fma(average, once - twice, twice)
         power = twice + _FLOOR_POWER
-        heard = fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
+        heard = fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), fma(waves, sample, _FAINTEST))))
         distance = heard - charged
         charged = maximum(fma(attack, distance, charged), fma(release, distance, charged))
     charged = charged * sign

@@ -35,6 +35,7 @@ RANGE = 20.0  # nepers at most of a reduction
 THRESHOLD, LOG_RATIO, KNEE = -2.3, 1.0, 0.3  # where they start without a word on the panel, in nepers
 SHARPNESS = 10.0  # of the bend by which ratio, knee and mix stay positive
 NARROWEST_KNEE = 0.01
+LEAST = 1e-15  # of what that bend keeps positive, so that the mixes of a gain computer never add up to 0
 REACH = 5.0  # parameters are kept in units of this, because Adam moves all alike and these have further to go than a network's
 
 
@@ -227,7 +228,7 @@ def _rate(log_seconds: mx.array, per_second: float) -> mx.array:
 
 
 def _positive(x: mx.array) -> mx.array:
-    return functional.softplus(x * SHARPNESS) * (1 / SHARPNESS)
+    return functional.softplus(x * SHARPNESS) * (1 / SHARPNESS) + LEAST
 
 
 def _log_seconds(milliseconds: Sequence[float]) -> tuple[float, ...]:
