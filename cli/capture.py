@@ -9,6 +9,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from mlxopto.errors import RequestError
+from mlxopto.text import quoted
 
 from .display import console
 from .prompt import ask
@@ -77,15 +79,16 @@ def capture(
     from mlxopto.capture.session import Session
     from mlxopto.data.captures import load_panel
 
-    if resume:
-        begun = _begun(out, {"device-file": device_file, "settings": settings, "seconds": seconds, "rate": rate})
-    elif device_file is None:
-        raise RequestError("mlxopto capture needs --device-file, the unit's controls; `mlxopto capture init` writes one")
-    else:
-        begun, unit = None, load_panel(device_file)
-    sample_rate = begun.sample_rate if begun else rate or RATE
-    with Interface(input_, output, sample_rate, input_channel, output_channel, block) as interface:
-        folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS)
+    with ExitStack() as work:
+        if resume:
+            begun = _begun(out, {"device-file": device_file, "settings": settings, "seconds": seconds, "rate": rate}, work)
+        elif device_file is None:
+            raise RequestError("mlxopto capture needs --device-file, the unit's controls; `mlxopto capture init` writes one")
+        else:
+            begun, unit = None, load_panel(device_file)
+        sample_rate = begun.sample_rate if begun else rate or RATE
+        interface = work.enter_context(Interface(input_, output, sample_rate, input_channel, output_channel, block))
+        folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS, work)
         console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
         try:
             _run(Session(interface, folder), folder, loopback)
@@ -97,30 +100,36 @@ def capture(
         print(json.dumps(_document(folder)))
 
 
-def _begun(out: Path | None, given: dict[str, object]) -> CaptureFolder:
-    """The session to go on with, as it was begun."""
-    from mlxopto.capture.folder import CaptureFolder
+def _begun(out: Path | None, given: dict[str, object], work: ExitStack) -> CaptureFolder:
+    """The session to go on with, as it was begun; alone in its folder until the end of `work`."""
+    from mlxopto import files
+    from mlxopto.capture.folder import PLAN, CaptureFolder
 
     if out is None:
         raise RequestError("--resume needs -o, the folder to go on with")
     for name, value in given.items():
         if value is not None:
             raise RequestError(f"--resume goes on as the session was begun; leave --{name} out")
+    if (out / PLAN).is_file():
+        work.enter_context(files.alone_in(out))
     return CaptureFolder(out)
 
 
-def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: float) -> CaptureFolder:
+def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: float, work: ExitStack) -> CaptureFolder:
+    from mlxopto import files
     from mlxopto.capture import plan
     from mlxopto.capture.folder import CaptureFolder
 
     name, panel, _ = unit
     if out is None and not re.fullmatch(r"\w[\w .-]*", name):
-        raise RequestError(f"the unit's name {name!r} does not do for a folder; give one with -o")
+        raise RequestError(f"the unit's name {quoted(name)} does not do for a folder; give one with -o")
     chosen = list(itertools.islice(plan.settings(panel), settings))
     if len(chosen) < settings:
         chosen = [plan.middle(panel), *chosen]
         console.print(f"the panel has {len(chosen)} settings only, and each is recorded")
-    return CaptureFolder.create(out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds))
+    folder = CaptureFolder.create(out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds))
+    work.enter_context(files.alone_in(folder.folder))
+    return folder
 
 
 def _run(session: Session, folder: CaptureFolder, loopback: bool) -> None:

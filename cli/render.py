@@ -61,12 +61,13 @@ def render(
     mixed = knobs.mixed(base, mix, makeup)
     compressors.check(compressor, engine, link)
     options = RenderOptions(setting, link, mixed, engine, subtype, clip, force)
+    failures: list[FileFailure] = []
     if demo:
         if inputs:
             raise RequestError("--demo makes its own input; leave the input files out")
         if plot or subtype or clip:
             raise RequestError("--demo draws its own picture and writes FLOAT; leave --plot, --subtype and --clip out")
-        reports, failures = _demo(compressor, options, given, output or Path("mlxopto-demo")), []
+        reports = _demo(compressor, options, given, output or Path("mlxopto-demo"))
     else:
         if not inputs:
             raise RequestError("no input file is given; name one or more, or try --demo")

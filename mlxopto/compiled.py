@@ -85,10 +85,9 @@ class NativeCallback:
     """A function that C calls at its `address`, compiled when that is asked for."""
 
     def __init__(self, signature: Any, function: Callable[..., Any]):
-        self._compiled = CFunc(
-            function, (signature.args, signature.return_type), {}, {"nopython": True, "error_model": "numpy"}
-        )
-        self._compiled._cache = _Kept(function)
+        compiled: Any = CFunc(function, (signature.args, signature.return_type), {}, {"nopython": True, "error_model": "numpy"})
+        compiled._cache = _Kept(function)
+        self._compiled = compiled
 
     @cached_property
     def address(self) -> int:

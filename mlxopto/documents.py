@@ -9,7 +9,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Union
@@ -21,15 +21,7 @@ from mlxopto.text import quoted, shown
 LARGEST_JSON, LARGEST_TOML = 1 << 24, 1 << 18  # bytes: a manifest of 50,000 takes, a preset of 5,000 lines
 DEEPEST = 24  # containers within one another
 LARGEST_WHOLE = 1 << 63
-_NAMES = {
-    float: "a number",
-    int: "a whole number",
-    str: "text",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
-}
+_NAMES: dict[Any, str] = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 
 
 def read_json(path: Path, kind: Any, others: bool = False) -> Any:
@@ -45,7 +37,7 @@ def parse_json(data: bytes | str, kind: Any, where: str, others: bool = False) -
     """JSON from `where` as `typed` gives it; raises as `read_json`."""
     text = data if isinstance(data, str) else _decoded(data, where)
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=lambda _: None)  # NaN, which JSON does not have, is no number
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{where} is not JSON: {_said(error)}") from error
     _check(document, where)
@@ -71,88 +63,100 @@ def typed(value: Any, kind: Any, where: str, others: bool = False) -> Any:
     Raises:
         RequestError: another type, a number that is not finite, a key that is missing or unknown; named.
     """
+    return _typed(value, kind, _Place(where, "", others))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a value stands in a document, for errors: what it is in, its own name there."""
+
+    around: str
+    name: str
+    others: bool
+
+    def __str__(self) -> str:
+        return f"{self.around}: {self.name}" if self.name else self.around
+
+    def key(self, name: str) -> _Place:
+        """A value in this object."""
+        return _Place(f"{self.around}, {self.name}" if self.name else self.around, name, self.others)
+
+    def one(self, which: str) -> _Place:
+        """An object among several."""
+        return _Place(f"{self.around}, {self.name.removesuffix('s') or 'entry'} {which}", "", self.others)
+
+    def must_be(self, fits: bool, what: str, value: Any) -> None:
+        if not fits:
+            raise RequestError(f"{self} must be {what}, got {quoted(value)}")
+
+
+def _typed(value: Any, kind: Any, place: _Place) -> Any:
     if kind is Any:
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
-        return _one_of(value, arguments, where, others)
-    if origin in (list, tuple, Sequence):
-        _must_be(isinstance(value, list), value, "a list", where)
-        items = [typed(item, arguments[0], f"{where}, entry {number}", others) for number, item in enumerate(value, 1)]
+        return _one_of(value, arguments, place)
+    if origin in (list, tuple):
+        place.must_be(isinstance(value, list), "a list", value)
+        items = [_typed(item, arguments[0], place.one(str(number))) for number, item in enumerate(value, 1)]
         return tuple(items) if origin is tuple else items
     if origin in (dict, Mapping):
-        _must_be(isinstance(value, dict), value, "an object", where)
-        return {key: typed(item, arguments[1], f"{where}, {quoted_key(key)}", others) for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
-        return _object(value, kind, where, others)
-    return _plain(value, kind, where)
+        place.must_be(isinstance(value, dict), "an object", value)
+        inner = place.one if dataclasses.is_dataclass(arguments[1]) else place.key
+        return {key: _typed(item, arguments[1], inner(shown(key)[:40])) for key, item in value.items()}
+    return _object(value, kind, place) if dataclasses.is_dataclass(kind) else _plain(value, kind, place)
 
 
-def quoted_key(key: str) -> str:
-    """A key as an error names it."""
-    return key if key.isidentifier() and len(key) <= 40 else quoted(key)
-
-
-def _one_of(value: Any, kinds: tuple[Any, ...], where: str, others: bool) -> Any:
-    """The first that fits; where none does, the error of the only one that is not None."""
+def _one_of(value: Any, kinds: tuple[Any, ...], place: _Place) -> Any:
+    """As the first that fits; where only one is not None, its error says more than that none does."""
     given = [kind for kind in kinds if kind is not type(None)]
     if value is None and len(given) < len(kinds):
         return None
-    if len(given) == 1:
-        return typed(value, given[0], where, others)
     for kind in given:
-        if _fits(value, kind):
-            return typed(value, kind, where, others)
-    names = [_NAMES.get(typing.get_origin(kind) or kind, "an object") for kind in given]
-    return _must_be(False, value, " or ".join(names), where)
+        if len(given) == 1 or _fits(value, kind):
+            return _typed(value, kind, place)
+    place.must_be(False, " or ".join(_NAMES.get(kind, "an object") for kind in given), value)
+    return None
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    base = typing.get_origin(kind) or kind
-    if isinstance(value, bool) or base is bool:
-        return isinstance(value, bool) and base is bool
-    return isinstance(value, int if base is int else int | float if base is float else base)
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
-def _plain(value: Any, kind: type, where: str) -> Any:
-    if not _fits(value, kind):
-        _must_be(False, value, _NAMES[kind], where)
+def _plain(value: Any, kind: type, place: _Place) -> Any:
+    place.must_be(_fits(value, kind), _NAMES[kind], value)
     if kind is float:
         try:
             value = float(value)
         except OverflowError:
             value = math.inf
-        _must_be(math.isfinite(value), value, "a finite number", where)
+        place.must_be(math.isfinite(value), "a finite number", value)
     elif kind is int:
-        _must_be(abs(value) < LARGEST_WHOLE, value, "a whole number of 64 bits", where)
+        place.must_be(abs(value) < LARGEST_WHOLE, "a whole number of 64 bits", value)
     return value
 
 
-def _object(value: Any, kind: Any, where: str, others: bool) -> Any:
-    _must_be(isinstance(value, dict), value, "an object", where)
+def _object(value: Any, kind: Any, place: _Place) -> Any:
+    place.must_be(isinstance(value, dict), "an object", value)
     hints, fields = _hints(kind), {field.name: field for field in dataclasses.fields(kind) if field.init}
-    for key in value:
-        if key not in fields and not others:
-            raise RequestError(f"{where} has the key {quoted(key)}; it may have {', '.join(fields)}")
+    if unknown := [key for key in value if key not in fields and not place.others]:
+        raise RequestError(f"{place} has {quoted(unknown[0])}; it may have {', '.join(fields)}")
     for name, field in fields.items():
         if name not in value and field.default is field.default_factory is dataclasses.MISSING:
             near = difflib.get_close_matches(name, [key[:40] for key in value], 1)
-            raise RequestError(f"{where} lacks the key {name!r}" + (f" (it has {quoted(near[0])})" if near else ""))
-    found = {name: typed(value[name], hints[name], f"{where}, {name}", others) for name in fields if name in value}
+            raise RequestError(f"{place} lacks the key {name!r}" + (f" (it has {quoted(near[0])})" if near else ""))
+    found = {name: _typed(value[name], hints[name], place.key(name)) for name in fields if name in value}
     try:
         return kind(**found)
     except RequestError as error:
-        raise RequestError(f"{where}: {error}") from error
+        raise RequestError(f"{place}: {error}") from error
 
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
-
-
-def _must_be(fits: bool, value: Any, what: str, where: str) -> None:
-    if not fits:
-        raise RequestError(f"{where} must be {what}, got {quoted(value)}")
 
 
 def _decoded(data: bytes, where: str) -> str:

@@ -15,7 +15,10 @@ from pathlib import Path
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.text import shown
 
-LONGEST_NAME = 64  # characters of a file's name that is made from what another file says
+LONGEST_NAME, LONGEST_PLAIN = (
+    64,
+    200,
+)  # characters of a name that is made from what another file says, and of one that it may say
 _LOCK = ".mlxopto-lock"
 _TEMPORARY = re.compile(r"\.mlxopto-(\d{1,9})-[0-9a-f]{16}(\.\w*)?", re.ASCII)
 
@@ -166,9 +169,14 @@ def sweep(folder: Path) -> None:
 
 
 def plain_name(text: str, otherwise: str) -> str:
-    """What a file says, as a file's name: without folders, leading dots and control characters, at most `LONGEST_NAME` characters."""
-    name = shown(text).replace("\\", "-").replace("/", "-").strip(" .-")[:LONGEST_NAME]
+    """What a file says, as a file's name: without folders, dots and control characters, at most `LONGEST_NAME` characters."""
+    name = re.sub(r"[\\/.:]+", "-", shown(text)).strip(" -")[:LONGEST_NAME]
     return name or otherwise
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a file or folder of that name lies in the folder that it is put into."""
+    return text not in ("", ".", "..") and "/" not in text and text.isprintable() and len(text) <= LONGEST_PLAIN
 
 
 def _name(temporary: Path, path: Path, force: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
 import mlxopto
-from mlxopto import weights
+from mlxopto import npz, weights
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
 from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
@@ -68,11 +67,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         RequestError: neither, damaged, or TensorFlow is needed and not installed.
     """
     if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: np.array(arrays[name], np.float32) for name in arrays.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RequestError(f"{path} cannot be read as an npz file: {error}") from error
+        return npz.read(path)
     return _read_tensorflow(_prefix(path))
 
 
@@ -89,9 +84,15 @@ def convert(arrays: dict[str, np.ndarray], device: str) -> S6Paper:
         found = _renamed(arrays)
     except KeyError as error:
         raise RequestError(f"the checkpoint has no {error.args[0]}; is it an S6 model of the paper?") from error
+    except (ValueError, IndexError) as error:
+        raise RequestError(
+            f"the checkpoint has an array of a wrong shape: {str(error)[:60]}; is it an S6 model of the paper?"
+        ) from error
     for name, shape in wanted.items():
         if found[name].shape != shape:
             raise RequestError(f"the checkpoint does not fit the {device}: {name} is {found[name].shape}, {shape} is needed")
+        if not np.isfinite(found[name]).all():
+            raise RequestError(f"the checkpoint has a number that is not finite in {name}")
     model.update(tree_unflatten([(name, mx.array(array)) for name, array in found.items()]))
     mx.eval(model.parameters())
     return model

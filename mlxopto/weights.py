@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,10 +13,11 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlxopto import files
+from mlxopto import documents, files, safetensors
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, build
+from mlxopto.text import quoted, shown
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -48,7 +50,7 @@ def save(path: Path, model: Network, card: Card) -> None:
     document = {**asdict(card), "panel": [asdict(control) for control in card.panel.controls]}
     metadata = {"mlxopto_format": str(FORMAT), "card": json.dumps(document)}
     with files.replacing(path) as temporary:
-        write_safetensors(temporary, dict(tree_flatten(model.parameters())), metadata)
+        safetensors.write(temporary, dict(tree_flatten(model.parameters())), metadata)
 
 
 def load(path: Path) -> tuple[Network, Card]:
@@ -58,16 +60,21 @@ def load(path: Path) -> tuple[Network, Card]:
         RequestError: no such file, cut short, no weights file of ours, a newer format, or shapes that do not fit; said plainly.
     """
     arrays, card = _read(path)
-    model = build(card.architecture, card.config)
+    try:
+        model = build(card.architecture, card.config)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
     wanted = {name: array.shape for name, array in tree_flatten(model.parameters())}
     if set(arrays) != set(wanted):
         odd = sorted(set(arrays) ^ set(wanted))
         raise RequestError(
-            f"{path} does not fit the architecture {card.architecture}: {odd[0]} is missing or unknown, as in files of other versions"
+            f"{path} does not fit the architecture {card.architecture}: {shown(odd[0])[:40]} is missing or unknown"
         )
     for name, array in arrays.items():
         if array.shape != wanted[name]:
             raise RequestError(f"{path} has the wrong shape for {name}: {array.shape}, {wanted[name]} is needed")
+        if array.dtype != mx.float32:
+            raise RequestError(f"{path} has numbers of the type {array.dtype} in {name}, float32 is needed")
         if not bool(mx.isfinite(array).all()):
             raise RequestError(f"{path} has a number that is not finite in {name}")
     model.update(tree_unflatten(list(arrays.items())))
@@ -89,7 +96,7 @@ def find(name: str) -> Path:
         return path / f"weights{SUFFIX}"
     if not path.is_file():
         raise RequestError(
-            f"there is no model {name!r}: the shipped models are {', '.join(shipped_files)}, or give a weights file"
+            f"there is no model {quoted(name)}: the shipped models are {', '.join(shipped_files)}, or give a weights file"
         )
     return path
 
@@ -100,44 +107,35 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
-def write_safetensors(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
-    """Raises OSError where MLX raises RuntimeError: when a write fails."""
-    try:
-        mx.save_safetensors(str(path), arrays, metadata)
-    except RuntimeError as error:
-        raise OSError(None, "its disk may be full") from error
+@dataclass(frozen=True)
+class _Document:
+    """A card as JSON has it."""
 
-
-def read_safetensors(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
-    """Arrays, evaluated so that the file may be replaced afterwards, and metadata.
-
-    Raises:
-        RuntimeError, ValueError: not such a file, or cut short.
-    """
-    loaded: Any = mx.load(str(path), format="safetensors", return_metadata=True)
-    mx.eval(loaded[0])
-    return loaded
+    name: str
+    architecture: str
+    config: dict[str, Any]
+    sample_rate: int
+    panel: list[Control]
+    dbu_at_full_scale: float | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    created: str = ""
+    mlxopto: str = ""
 
 
 def _read(path: Path) -> tuple[dict[str, mx.array], Card]:
-    if not path.is_file():
-        raise RequestError(f"{path} is not a file; a weights file ({SUFFIX}) is needed")
-    try:
-        arrays, metadata = read_safetensors(path)
-    except (RuntimeError, ValueError) as error:
-        raise RequestError(f"{path} is not a weights file, or is cut short") from error
+    arrays, metadata = safetensors.read(path)
     if "mlxopto_format" not in metadata:
         raise RequestError(f"{path} is not a weights file of mlxopto: it has no mlxopto_format in its metadata")
     if metadata["mlxopto_format"] != str(FORMAT):
         raise RequestError(
-            f"{path} has the weights format {metadata['mlxopto_format']}, this version of mlxopto reads {FORMAT}; upgrade mlxopto"
+            f"{path} has the weights format {shown(metadata['mlxopto_format'])[:40]}, this version of mlxopto reads {FORMAT}; upgrade mlxopto"
         )
-    try:
-        document = json.loads(metadata["card"])
-        panel = Panel(tuple(Control(**control) for control in document.pop("panel")))
-        card = Card(**document, panel=panel)
-        if card.config["controls"] != len(panel.controls) or card.config["sample_rate"] != card.sample_rate:
-            raise ValueError("the network does not fit the panel and sample rate")
-        return arrays, card
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"{path} has metadata that cannot be understood: {error}") from error
+    document = documents.parse_json(metadata.get("card", ""), _Document, f"{path}, its card")
+    config = document.config
+    if (config.get("controls"), config.get("sample_rate")) != (len(document.panel), document.sample_rate):
+        raise RequestError(f"{path} has metadata that cannot be understood: the network does not fit the panel and sample rate")
+    fields = {name: getattr(document, name) for name in (field.name for field in dataclasses.fields(_Document))}
+    # a file does not choose where another one is written
+    return arrays, Card(**{**fields, "name": files.plain_name(document.name, "model"), "panel": Panel(tuple(document.panel))})

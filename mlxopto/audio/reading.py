@@ -115,8 +115,8 @@ def _open(path: Path) -> Iterator[tuple[soundfile.SoundFile, Layout | None]]:
         try:
             file = opened.enter_context(path.open("rb"))
             found = layout.read(file)
-            misled = found is not None and found.misled
-            sound = _raw(path, file, found) if misled else soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
+            raw = found and found.misled and _raw(path, file, found)
+            sound = raw or soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
         except OSError as error:
             raise RequestError(f"{path} cannot be opened: {error.strerror}") from error
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:

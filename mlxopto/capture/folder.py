@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlxopto import audio, files
+from mlxopto import audio, documents, files
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
 from mlxopto.controls import Panel
-from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document, read_json
+from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document
 from mlxopto.errors import RequestError, WorkError
 
 PLAN = "capture.json"
+PARTS = ("in", "out")  # folders of recordings
 FORMAT = 1
+RATES = (1000, 768_001)  # Hz
+MOST_TAKES, LONGEST_TAKE_S = 100_000, 3600.0
+SPLITS = ("train", "val", "seen", "unseen")
+
+
+@dataclass
+class _Plan:
+    """What capture.json holds."""
+
+    format: int
+    sample_rate: int
+    takes: list[Take]
+    setups: list[Setup]
+    repeatability_esr: float | None = None
 
 
 class CaptureFolder:
@@ -39,26 +54,44 @@ class CaptureFolder:
             raise RequestError(f"{folder} holds no capture session to go on with: there is no {PLAN}")
         self.folder = folder
         self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
-        self._document = read_json(folder / PLAN)
-        try:
-            self._read_plan()
-        except (KeyError, TypeError, ValueError, RequestError) as error:
-            raise RequestError(f"{folder / PLAN} is not the plan of a capture session of this panel: {error}") from error
+        self._plan = self._read_plan()
         self._entries = self._read_manifest()
 
-    def _read_plan(self) -> None:
-        if self._document["format"] != FORMAT:
-            raise ValueError(f"format {self._document['format']!r}, {FORMAT} is known")
-        self.sample_rate = int(self._document["sample_rate"])
-        self._setups = [Setup(**setup) for setup in self._document["setups"]]
-        self.takes = [
-            Take(self.panel.setting(take["setting"]), take["split"], take["seconds"], take["seed"], take["again"])
-            for take in self._document["takes"]
-        ]
+    def _read_plan(self) -> _Plan:
+        path = self.folder / PLAN
+        try:
+            plan: _Plan = documents.read_json(path, _Plan)
+        except RequestError as error:
+            raise RequestError(f"{path} is not the plan of a capture session: {error}") from error
+        if plan.format != FORMAT or plan.sample_rate not in range(*RATES) or len(plan.takes) > MOST_TAKES:
+            raise RequestError(
+                f"{path} is not the plan of a capture session: format {plan.format}, {plan.sample_rate} Hz, {len(plan.takes)} takes"
+            )
+        for number, take in enumerate(plan.takes, 1):
+            where = f"{path}, take {number}"
+            if not (0 < take.seconds <= LONGEST_TAKE_S and 0 <= take.seed < 1 << 63 and take.split in SPLITS):
+                raise RequestError(f"{where} has a length, seed or split that no take has")
+            try:
+                self.panel.setting(take.setting)
+            except RequestError as error:
+                raise RequestError(f"{where} is of another panel: {error}") from error
+            if take.setting.keys() != {control.name for control in self.panel.controls}:
+                raise RequestError(f"{where} is of another panel: it sets {', '.join(take.setting) or 'nothing'}")
+        return plan
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self._plan.sample_rate
+
+    @property
+    def takes(self) -> list[Take]:
+        """What is planned."""
+        return self._plan.takes
 
     def _read_manifest(self) -> list[dict[str, Any]]:
         path = self.folder / MANIFEST
-        entries = read_json(path) if path.exists() else []
+        entries: Any = documents.read_json(path, Any) if path.exists() else []
         if not isinstance(entries, list) or not all(map(self._is_entry, entries)):
             raise RequestError(
                 f"{path} is not the manifest of a capture session: its entries must name their takes and set-ups"
@@ -68,11 +101,12 @@ class CaptureFolder:
     def _is_entry(self, entry: Any) -> bool:
         if not isinstance(entry, dict):
             return False
-        return entry.get("take") in range(len(self.takes)) and entry.get("setup") in range(len(self._setups))
+        take, setup = entry.get("take"), entry.get("setup")
+        return type(take) is type(setup) is int and 0 <= take < len(self.takes) and 0 <= setup < len(self._plan.setups)
 
     @staticmethod
     def create(folder: Path, unit: tuple[str, Panel, float | None], sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
-        """Begins a session in a new or empty folder.
+        """Begins a session in a folder that holds nothing yet, but for what one that was killed at its start left.
 
         Args:
             unit: name, panel and dBu at full scale, as `load_panel` gives them.
@@ -80,19 +114,16 @@ class CaptureFolder:
             RequestError: the folder holds something.
             WorkError: the system refuses.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not _is_unused(folder):
             hint = "go on with --resume, or" if (folder / PLAN).exists() else "please"
             raise RequestError(f"{folder} holds something already; {hint} give another folder")
         try:
-            for part in ("in", "out"):
+            for part in PARTS:
                 (folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkError(f"{folder} cannot be made: {error.strerror}") from error
         _write(folder / DEVICE, panel_document(*unit))
-        _write(
-            folder / PLAN,
-            {"format": FORMAT, "sample_rate": sample_rate, "setups": [], "takes": [asdict(take) for take in takes]},
-        )
+        _write(folder / PLAN, asdict(_Plan(FORMAT, sample_rate, list(takes), [])))
         return CaptureFolder(folder)
 
     @property
@@ -112,17 +143,17 @@ class CaptureFolder:
     @property
     def repeatability_esr(self) -> float | None:
         """ESR between two recordings at one setting, once it is known."""
-        return self._document.get("repeatability_esr")
+        return self._plan.repeatability_esr
 
     @property
     def first_setup(self) -> Setup | None:
         """The set-up that the first of the kept takes had, which later ones follow; None while none is kept."""
-        return self._setups[min(entry["setup"] for entry in self._entries)] if self._entries else None
+        return self._plan.setups[min(entry["setup"] for entry in self._entries)] if self._entries else None
 
     @property
     def last_setup(self) -> Setup | None:
         """The set-up of the latest takes."""
-        return self._setups[-1] if self._setups else None
+        return self._plan.setups[-1] if self._plan.setups else None
 
     def signal(self, number: int) -> np.ndarray:
         """What is played for a take, float32 (samples,)."""
@@ -144,7 +175,7 @@ class CaptureFolder:
             audio.write(self._path(part, number), samples, self.sample_rate, "FLOAT")
         entry = {
             "take": number,
-            "setup": len(self._setups) - 1,
+            "setup": len(self._plan.setups) - 1,
             "input": f"in/{number:03d}.wav",
             "target": f"out/{number:03d}.wav",
             "controls": self.panel.in_units(take.setting),
@@ -159,25 +190,35 @@ class CaptureFolder:
 
     def set_up(self, setup: Setup) -> None:
         """Notes a set-up, which takes will be recorded with."""
-        self._setups.append(setup)
-        self._document["setups"].append(asdict(setup))
-        _write(self.folder / PLAN, self._document)
+        self._plan.setups.append(setup)
+        self._write_plan()
 
     def repeats(self, esr: float) -> None:
         """Notes the ESR between two recordings at one setting."""
-        self._document["repeatability_esr"] = esr
-        _write(self.folder / PLAN, self._document)
+        self._plan.repeatability_esr = float(esr)
+        self._write_plan()
 
     def add(self, takes: Sequence[Take]) -> None:
         """Plans further takes."""
-        self.takes += takes
-        self._document["takes"] += [asdict(take) for take in takes]
-        _write(self.folder / PLAN, self._document)
+        self._plan.takes += takes
+        self._write_plan()
+
+    def _write_plan(self) -> None:
+        _write(self.folder / PLAN, asdict(self._plan))
 
     def _path(self, part: str, number: int) -> Path:
         return self.folder / part / f"{number:03d}.wav"
 
 
+def _is_unused(folder: Path) -> bool:
+    """Whether nothing is there yet, or only what `create` makes before the plan."""
+    if files.is_unused(folder):
+        return True
+    if not folder.is_dir() or (folder / PLAN).exists():
+        return False
+    inside = {path.name for path in folder.iterdir()} - {DEVICE, *PARTS}
+    return not inside and all(files.is_unused(folder / part) for part in PARTS)
+
+
 def _write(path: Path, document: Any) -> None:
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    files.write_text(path, json.dumps(document, indent=1) + "\n")

@@ -10,20 +10,19 @@ Other keys are allowed and kept out of the way. Everything is checked when a fol
 
 from __future__ import annotations
 
-import difflib
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlxopto import audio
-from mlxopto.controls import TIME_UNITS, Control, Panel, Setting
+from mlxopto import audio, documents
+from mlxopto.controls import TIME_UNITS, Control, Panel, Setting, known_unit
 from mlxopto.data.takes import Take, settings_of, shuffled
 from mlxopto.errors import RequestError
 from mlxopto.spectra import correlation
+from mlxopto.text import quoted
 
 DEVICE, MANIFEST = "device.json", "manifest.json"
 SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
@@ -45,42 +44,64 @@ class Capture:
     split: str
 
 
+@dataclass(frozen=True)
+class _Knob:
+    """A control as a device.json has it."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    scale: str = "lin"
+    default: float | None = None
+    positions: dict[str, float] = field(default_factory=dict)
+
+    def control(self) -> Control:
+        if self.scale not in _TAPERS:
+            raise RequestError(f"scale must be one of {', '.join(_TAPERS)}, got {quoted(self.scale)}")
+        unit = known_unit(self.unit)
+        return Control(self.name, unit, self.low, self.high, _TAPERS[self.scale], self.default, self.positions)
+
+
+@dataclass(frozen=True)
+class _Device:
+    device: str
+    controls: list[_Knob]
+    dbu_at_full_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class _Value:
+    value: float
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a manifest.json."""
+
+    input: str
+    target: str
+    controls: dict[str, _Value]
+    split: str
+
+
 def load_panel(path: Path) -> tuple[str, Panel, float | None]:
     """The device's name, its panel and its dBu at full scale from a device.json.
 
     Raises:
         RequestError: not JSON, or a key that is missing or wrong, named.
     """
-    document = read_json(path)
-    if not isinstance(document, dict):
-        raise RequestError(f"{path} must hold one JSON object")
-    entries = _field(document, "controls", list, str(path))
+    document = documents.read_json(path, _Device, others=True)
     controls = []
-    for number, entry in enumerate(entries):
-        where = f"{path}, control {number + 1}"
-        if not isinstance(entry, dict):
-            raise RequestError(f"{where} must be a JSON object")
-        scale = _field(entry, "scale", str, where) if "scale" in entry else "lin"
-        if scale not in _TAPERS:
-            raise RequestError(f"{where}: scale must be one of {', '.join(_TAPERS)}, got {scale!r}")
-        positions = _field(entry, "positions", dict, where) if "positions" in entry else {}
-        fields = {"name": str, "unit": str, "low": float, "high": float}
-        declared = {key: _field(entry, key, kind, where) for key, kind in fields.items()}
+    for number, knob in enumerate(document.controls, 1):
         try:
-            controls.append(
-                Control(
-                    **declared,
-                    taper=_TAPERS[scale],
-                    default=_field(entry, "default", float, where) if "default" in entry else None,
-                    positions={label: _field(positions, label, float, f"{where}, positions") for label in positions},
-                )
-            )
+            controls.append(knob.control())
         except RequestError as error:
-            raise RequestError(f"{where}: {error}") from error
+            raise RequestError(f"{path}, control {number}: {error}") from error
     if not controls:
         raise RequestError(f"{path} declares no control; a device needs at least one")
-    level = _field(document, "dbu_at_full_scale", float, str(path)) if "dbu_at_full_scale" in document else None
-    return _field(document, "device", str, str(path)), Panel(tuple(controls)), level
+    return document.device, Panel(tuple(controls)), document.dbu_at_full_scale
 
 
 def panel_document(name: str, panel: Panel, dbu_at_full_scale: float | None = None) -> dict[str, Any]:
@@ -101,33 +122,28 @@ def load_manifest(path: Path, panel: Panel) -> list[Capture]:
     Raises:
         RequestError: not JSON, a key that is missing or wrong, a control or value that the panel lacks; entry named.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list) or not entries:
-        raise RequestError(f"{path} must hold a list of captures")
-    captures = []
-    for number, entry in enumerate(entries):
-        where = f"{path}, entry {number + 1}"
-        if not isinstance(entry, dict):
-            raise RequestError(f"{where} must be a JSON object")
-        split = _field(entry, "split", str, where)
-        if split not in SPLITS:
-            raise RequestError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
-        values: dict[str, float | str] = {}
-        for name, control in _field(entry, "controls", dict, where).items():
-            if not isinstance(control, dict):
-                raise RequestError(f"{where}: control {name} must be an object with value and unit")
-            value = _field(control, "value", float, f"{where}, control {name}")
-            values[name] = _in_panel_unit(panel, name, value, control.get("unit"), where)
-        missing = [control.name for control in panel.controls if control.name not in values]
-        if missing:
-            raise RequestError(f"{where} gives no value for {', '.join(missing)}")
-        try:
-            setting = panel.setting(values)
-        except RequestError as error:
-            raise RequestError(f"{where}: {error}") from error
-        source, target = (path.parent / _field(entry, key, str, where) for key in ("input", "target"))
-        captures.append(Capture(source, target, setting, SPLITS[split]))
-    return captures
+    entries = documents.read_json(path, list[_Entry], others=True)
+    if not entries:
+        raise RequestError(f"{path} must hold a list of captures, it is empty")
+    return [_capture(path.parent, panel, entry, f"{path}, entry {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _capture(folder: Path, panel: Panel, entry: _Entry, where: str) -> Capture:
+    if entry.split not in SPLITS:
+        raise RequestError(f"{where}: split must be one of {', '.join(SPLITS)}, got {quoted(entry.split)}")
+    values: dict[str, float | str] = {
+        name: _in_panel_unit(panel, name, given.value, given.unit, where) for name, given in entry.controls.items()
+    }
+    if missing := [control.name for control in panel.controls if control.name not in values]:
+        raise RequestError(f"{where} gives no value for {', '.join(missing)}")
+    try:
+        setting = panel.setting(values)
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from error
+    for name in (entry.input, entry.target):
+        if not name.isprintable() or len(name) > 1000:
+            raise RequestError(f"{where} names no file that can be: {quoted(name)}")
+    return Capture(folder / entry.input, folder / entry.target, setting, SPLITS[entry.split])
 
 
 @dataclass(frozen=True)
@@ -242,14 +258,17 @@ def hold_out(takes: list[Take], seed: int) -> tuple[list[Take], list[Take]]:
     return [take for take in takes if tuple(take.setting.items()) not in chosen], held
 
 
-def _in_panel_unit(panel: Panel, name: str, value: float, unit: object, where: str) -> float:
+def _in_panel_unit(panel: Panel, name: str, value: float, unit: str | None, where: str) -> float:
     """The value in the panel's unit: units of time are converted, any other difference is refused."""
     control = panel[name] if any(control.name == name for control in panel.controls) else None
     if control is None or unit is None or unit == control.unit:
         return value  # an unknown control is refused with the rest of the setting
-    if control.unit in TIME_UNITS and isinstance(unit, str) and unit in TIME_UNITS:
-        return value * TIME_UNITS[unit] / TIME_UNITS[control.unit]
-    raise RequestError(f"{where}: {name} is in {control.unit!r} on the panel, got the unit {unit!r}")
+    given = known_unit(unit)
+    if control.unit in TIME_UNITS and given in TIME_UNITS:
+        return value * TIME_UNITS[given] / TIME_UNITS[control.unit]
+    if given == control.unit:
+        return value
+    raise RequestError(f"{where}: {name} is in {control.unit!r} on the panel, got the unit {quoted(unit)}")
 
 
 def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
@@ -282,27 +301,3 @@ def _clipped_run(signal: np.ndarray) -> int:
     flags = magnitudes >= (FULL_SCALE if peak <= 1 else peak * (1 - 1e-6))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
-
-
-def read_json(path: Path) -> Any:
-    """Raises RequestError: not there, or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise RequestError(f"{path} is not JSON: {error}") from error
-
-
-def _field(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
-    if key not in entry:
-        near = difflib.get_close_matches(key, entry, 1)
-        hint = f" (it has {near[0]!r})" if near else ""
-        raise RequestError(f"{where} lacks the key {key!r}{hint}")
-    value = entry[key]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53:
-        value = float(value)
-    if not isinstance(value, kind):
-        names = {float: "a number", str: "text", list: "a list", dict: "an object"}
-        raise RequestError(f"{where}: {key} must be {names[kind]}, got {value!r}")
-    return value

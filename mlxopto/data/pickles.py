@@ -2,49 +2,25 @@
 
 Each is a dict of x (1 or n, samples), y (n, samples) and z (n, controls), at 48 kHz.
 
-A pickle is a program. The reader here runs none of it: it admits numpy arrays of numbers, dict, list, tuple, str and numbers, and
-builds arrays itself; everything else is refused, named.
+They are read by `mlxopto.data.unpickling`, which runs nothing of them.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mlxopto.controls import Control, Panel
 from mlxopto.data.captures import Capture, hold_out, load_panel, measure, problems_of
 from mlxopto.data.takes import Take, by_acquaintance, settings_of, shuffled
+from mlxopto.data.unpickling import load
 from mlxopto.errors import RequestError
 
 SAMPLE_RATE = 48000  # of all the sets that the authors published
 TRAIN, TEST = "_train.pickle", "_test.pickle"
-
-
-def load(path: Path) -> Any:
-    """What a pickle holds, of the types that the module admits.
-
-    Raises:
-        RequestError: the file cannot be read, is cut short or no pickle, or holds anything else.
-    """
-    try:
-        with path.open("rb") as file:
-            return _plain(_Reader(file).load())
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
-    except _RefusedError as error:
-        raise RequestError(
-            f"{path} is refused: it holds {error}, and only arrays of numbers, text and containers are admitted"
-        ) from error
-    except RecursionError as error:
-        raise RequestError(f"{path} is refused: it is nested too deeply") from error
-    except Exception as error:  # a damaged pickle can fail in any way at all
-        raise RequestError(f"{path} is damaged or no pickle: {error}") from error
 
 
 class PickleSource:
@@ -151,104 +127,3 @@ def _panel(folder: Path, train: Path, rows: list[_Rows]) -> tuple[str, Panel, fl
         for i in range(columns)
     ]
     return train.name.removesuffix(TRAIN), Panel(tuple(controls)), None
-
-
-class _RefusedError(Exception):
-    """What a pickle asks for and does not get, in words."""
-
-
-class _Type:
-    """A numpy type that a pickle names: built here, never by numpy's own unpickling."""
-
-    def __init__(self, code: Any, *_flags: Any):
-        if not isinstance(code, str) or not re.fullmatch(r"[fiub]\d{1,2}", code):
-            raise _RefusedError(f"an array of {code!r}")
-        self.dtype = np.dtype(code)
-
-    def __setstate__(self, state: Any) -> None:
-        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
-        if order not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
-            raise _RefusedError("an unusual type of array")
-        self.dtype = self.dtype.newbyteorder(order)
-
-
-class _Array:
-    """An array that a pickle builds."""
-
-    def __init__(self) -> None:
-        self.value = np.zeros(0)
-
-    def __setstate__(self, state: Any) -> None:
-        _version, shape, kind, fortran, raw = state
-        self.value = _from_bytes(raw, kind, shape, "F" if fortran else "C")
-
-
-def _from_bytes(raw: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    if not isinstance(kind, _Type) or not isinstance(raw, bytes | bytearray) or order not in ("C", "F"):
-        raise _RefusedError("an array that is not made of numbers")
-    return np.frombuffer(raw, kind.dtype).reshape(shape, order=order)
-
-
-def _from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> _Array:
-    array = _Array()
-    array.value = _from_bytes(raw, kind, shape, order)
-    return array
-
-
-def _scalar(kind: Any, raw: Any) -> float | int:
-    return _from_bytes(raw, kind, (1,), "C").tolist()[0]
-
-
-def _latin1(text: Any, encoding: Any) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _RefusedError(f"text encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
-def _nothing(*_arguments: Any) -> _Array:
-    return _Array()
-
-
-class _Call:
-    """A function that a pickle may call, and nothing more: it cannot be given attributes."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self._function = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
-
-    def __setstate__(self, state: Any) -> None:
-        raise _RefusedError("a change to a function")
-
-
-_ADMITTED: dict[tuple[str, str], Callable[..., Any] | None] = {("numpy", "ndarray"): None, ("numpy", "dtype"): _Type}
-for _module in ("numpy.core", "numpy._core"):
-    _ADMITTED[f"{_module}.multiarray", "_reconstruct"] = _nothing
-    _ADMITTED[f"{_module}.multiarray", "scalar"] = _scalar
-    _ADMITTED[f"{_module}.numeric", "_frombuffer"] = _from_buffer
-_ADMITTED["_codecs", "encode"] = _latin1
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise _RefusedError(f"{module}.{name}")
-        function = _ADMITTED[module, name]
-        return function and _Call(function)
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError("a reference to something outside")
-
-
-def _plain(value: Any) -> Any:
-    """The value with arrays as numpy's own; nothing else passes."""
-    if isinstance(value, _Array):
-        return value.value
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_plain(item) for item in value)
-    raise _RefusedError(f"a {type(value).__name__}")

@@ -25,9 +25,9 @@ class Scores:
     gain_error_db_mean: float
     takes: int
 
-    def rounded(self) -> dict[str, float]:
+    def rounded(self) -> dict[str, float | None]:
         """As JSON, four digits."""
-        return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in asdict(self).items()}
+        return {name: value if isinstance(value, int) else _rounded(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,14 @@ class Errors:
     def rows(self) -> list[dict[str, Any]]:
         """As JSON, a take a row."""
         return [
-            {"controls": dict(setting), "esr": float(f"{esr:.4g}"), "gain_error_db": float(f"{gain:.4g}")}
+            {"controls": dict(setting), "esr": _rounded(esr), "gain_error_db": _rounded(gain)}
             for setting, esr, gain in zip(self.settings, self.esr, self.gain_error_db, strict=True)
         ]
+
+
+def _rounded(value: float) -> float | None:
+    """To four digits; None, as JSON has it, for what is no number."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
 def errors(model: Network, panel: Panel, sample_rate: int, takes: Sequence[Take]) -> Errors:

@@ -8,6 +8,7 @@ from typing import Any
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
+from mlxopto import documents
 from mlxopto.controls import Panel
 from mlxopto.errors import RequestError
 from mlxopto.models.conditioned import ConditionedConfig
@@ -21,6 +22,7 @@ from mlxopto.models.s4d import S4d
 from mlxopto.models.s6_paper import MemorylessConfig, S6Paper, S6PaperConfig
 from mlxopto.models.tcn_b import TcnB
 from mlxopto.models.wave import WaveConfig
+from mlxopto.text import quoted, shown
 
 __all__ = ["ARCHITECTURES", "Network", "Opto", "State", "build", "fresh", "parameter_count"]
 
@@ -38,17 +40,30 @@ ARCHITECTURES: dict[str, tuple[Any, Any]] = {
 }
 
 
+# what a hyperparameter can be in a file: more would only cost memory
+BOUNDS = {"sample_rate": (1000, 768_000), "hop": (1, 512), "width": (1, 512), "states": (1, 256), "blocks": (1, 32)}
+LARGEST = 4096
+
+
 def build(architecture: str, config: Mapping[str, Any]) -> Network:
     """A network with a configuration from a weights file.
 
     Raises:
-        RequestError: an unknown architecture or a hyperparameter that it does not have.
+        RequestError: an unknown architecture, or a hyperparameter that it does not have or that no network has.
     """
     network, configuration = _architecture(architecture)
+    for name, value in config.items():
+        low, high = BOUNDS.get(name, (0, LARGEST))
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int) and not low <= number <= high:
+                raise RequestError(f"{quoted(name)} of a network must be {low} to {high}, got {quoted(number)}")
+    typed = documents.typed(_as_json(config), configuration, f"the configuration of the architecture {architecture}")
     try:
-        return network(configuration(**config))
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise RequestError(f"the architecture {architecture} does not take this configuration: {error}") from error
+        return network(typed)
+    except (TypeError, ValueError, ZeroDivisionError, IndexError, RuntimeError) as error:
+        raise RequestError(
+            f"the architecture {architecture} does not take this configuration: {shown(str(error))[:80]}"
+        ) from error
 
 
 def fresh(architecture: str, panel: Panel, sample_rate: int, settings: int) -> Network:
@@ -63,9 +78,13 @@ def fresh(architecture: str, panel: Panel, sample_rate: int, settings: int) -> N
     return model
 
 
+def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
+
+
 def _architecture(name: str) -> tuple[Any, Any]:
     if not isinstance(name, str) or name not in ARCHITECTURES:
-        raise RequestError(f"there is no architecture {name!r}; the architectures are {', '.join(ARCHITECTURES)}")
+        raise RequestError(f"there is no architecture {quoted(name)}; the architectures are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 

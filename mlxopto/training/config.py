@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mlxopto import files
+from mlxopto import documents, files
 from mlxopto.errors import RequestError
 
 
@@ -38,15 +39,35 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Writes JSON, whole or not at all."""
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        files.write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> TrainConfig:
-        """Reads what `save` wrote; raises RequestError."""
-        try:
-            return TrainConfig(**{"engine": "cpu", **json.loads(path.read_text())})  # before 0.3.0 there was no other
-        except OSError as error:
-            raise RequestError(f"{path.parent} is not a run folder: {path.name} cannot be read") from error
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"{path} is not the configuration of a run: {error}") from error
+        """Reads what `save` wrote.
+
+        Raises:
+            RequestError: no such file, or one that no version of `save` wrote.
+        """
+        if not path.is_file():
+            raise RequestError(f"{path.parent} is not a run folder: {path.name} cannot be read")
+        document: dict[str, Any] = documents.read_json(path, dict[str, Any])
+        found: TrainConfig = documents.typed(
+            {"engine": "cpu", **document}, TrainConfig, str(path)
+        )  # before 0.3.0 there was no other
+        return found.checked(str(path))
+
+    def checked(self, where: str) -> TrainConfig:
+        """Itself; raises RequestError where a number makes no sense. `where`: the file that it is from."""
+        for name, low, high in _RANGES:
+            if not low <= getattr(self, name) <= high:
+                raise RequestError(f"{where}: {name} must be {low:g} to {high:g}, got {getattr(self, name):g}")
+        if self.settings is not None and not 1 <= self.settings <= 100_000:
+            raise RequestError(f"{where}: settings must be 1 to 100000, got {self.settings:g}")
+        return self
+
+
+_RANGES = (
+    ("minutes", 0, 100_000), ("steps", 0, 10**9), ("validations", 1, 10**6), ("seed", 0, 2**31 - 1), ("batch", 1, 4096),
+    ("frames", 1, 1 << 20), ("gain_share", 0, 1), ("clip_norm", 0, 1e9), ("weight_decay", 0, 1), ("warmup", 0, 10**9),
+    ("sample_rate", 1000, 768_000),
+)  # fmt: skip

@@ -10,7 +10,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ import mlx.core as mx
 import numpy as np
 
 import mlxopto
-from mlxopto import engines, files, weights
+from mlxopto import documents, engines, files, weights
 from mlxopto.data.formats import open_folder
 from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
@@ -29,6 +30,7 @@ from mlxopto.errors import Notice, RequestError, WorkError
 from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import Network, Opto, parameter_count
 from mlxopto.scan import gpu
+from mlxopto.text import shown
 from mlxopto.training import calibration, checkpoint
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
@@ -61,6 +63,27 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class _Take:
+    """Errors at a test take, None where they are no numbers."""
+
+    controls: dict[str, float]
+    esr: float | None
+    gain_error_db: float | None
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a result.json must hold to be used."""
+
+    run: str
+    weights: str
+    parameters: int
+    seconds: float
+    test: dict[str, dict[str, float | None]]
+    takes: dict[str, list[_Take]]
+
+
 def train(
     config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True
 ) -> dict[str, Any] | None:
@@ -70,15 +93,15 @@ def train(
         RequestError: the folder is in use, or the data or weights named cannot be used.
         WorkError: the disk is full, or training diverged.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"{folder} exists already; --resume goes on with a run, --out names another folder")
+    _check_unused(folder)
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
         if config.calibrate:
             if ranks.size > 1:
                 raise RequestError("calibration runs on one machine, without mlx.launch")
-            return _calibrated(config, source, new_model(config, source), folder, report, pictures)
+            with _begun(folder, config):
+                return _calibrated(config, source, new_model(config, source), folder, report, pictures)
         if not source.validation:
             raise RequestError(
                 f"{source.description}, have no split val; at least 3 training settings are needed, or captures marked val"
@@ -87,9 +110,8 @@ def train(
             config = measured(config, source, ranks)
         trainer = Trainer(config, source, ranks)
         ranks.agreed(0)  # that no rank finds the folder made by another
-        if ranks.first:
-            _begin(folder, config)
-        return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
+        with _begun(folder, config) if ranks.first else nullcontext():
+            return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
 
 def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True) -> dict[str, Any] | None:
@@ -103,7 +125,8 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
     if (result := finished(folder)) is not None:
         return result if ranks.first else None
     config = replace(config, engine=engine(config))
-    with mx.stream(_DEVICES[config.engine]):
+    with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(_DEVICES[config.engine]):
+        files.sweep(folder)
         source = open_source(config)
         if config.calibrate:  # takes minutes: from the beginning
             return _calibrated(config, source, new_model(config, source), folder, report, pictures)
@@ -121,9 +144,11 @@ def finished(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise RequestError(f"{path} is damaged; without it, --resume makes it again") from error
+        result: dict[str, Any] = documents.read_json(path, dict[str, Any])
+        if "diverged" not in result:
+            documents.typed(result, _Result, str(path), others=True)
+    except RequestError as error:
+        raise RequestError(f"{path} is damaged; without it, --resume makes it again: {error}") from error
     return result
 
 
@@ -177,16 +202,21 @@ class _Run:
 
     def restore(self) -> None:
         arrays, progress = checkpoint.load(self.folder / CHECKPOINT)
-        if progress["data_hash"] != self.data_hash:
+        if progress.get("data_hash") != self.data_hash:
             raise RequestError(f"the training data are no longer those that {self.folder} was started with")
-        self.trainer.restore(arrays, progress)
-        self.first_step = progress["step"]
-        self.seconds_before = progress["seconds"]
+        try:
+            self.trainer.restore(arrays, progress)
+            self.first_step, self.seconds_before = int(progress["step"]), float(progress["seconds"])
+            if progress["validation"]:
+                self.validation = Scores(**progress["validation"])
+            log_bytes = int(progress["log_bytes"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RequestError(
+                f"{self.folder / CHECKPOINT} is damaged and cannot be resumed from: {shown(str(error))[:60]}"
+            ) from error
         if self.ranks.first:
-            with (self.folder / LOG).open("rb+") as log:
-                log.truncate(progress["log_bytes"])
-        if progress["validation"]:
-            self.validation = Scores(**progress["validation"])
+            with (self.folder / LOG).open("ab") as log:  # made anew where it is gone
+                log.truncate(min(log_bytes, log.tell()))
 
     def go(self) -> dict[str, Any] | None:
         steps, saved = self.config.steps, time.monotonic()
@@ -282,12 +312,22 @@ class _Run:
         return _conclude(self.folder, config, source, self.trainer.model, training, figures, self.folder / LOG, self.pictures)
 
 
-def _begin(folder: Path, config: TrainConfig) -> None:
+def _check_unused(folder: Path) -> None:
+    if not files.is_unused(folder):
+        raise RequestError(f"{folder} exists already; --resume goes on with a run, --out names another folder")
+
+
+@contextmanager
+def _begun(folder: Path, config: TrainConfig) -> Iterator[None]:
+    """A new run folder with its configuration, which no other process works in meanwhile."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"the run folder {folder} cannot be made: {error.strerror}") from error
-    config.save(folder / CONFIG)
+    with files.alone_in(folder):
+        _check_unused(folder)  # another process may have been quicker
+        config.save(folder / CONFIG)
+        yield
 
 
 def _calibrated(
@@ -297,7 +337,6 @@ def _calibrated(
     takes = _listened_to(source)
     calibration.check(model, takes, source.sample_rate)
     assert isinstance(model, Opto)
-    _begin(folder, config)
     start = time.monotonic()
     audio_s = sum(min(len(take.x) / source.sample_rate, calibration.LONGEST_S) for take in takes)
 
@@ -357,12 +396,6 @@ def _conclude(
         mlxopto=mlxopto.__version__,
     )
     weights.save(folder / WEIGHTS, model, card)
-    if pictures:
-        from mlxopto import plots  # matplotlib
-
-        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
-        takes = source.test["unseen"] or source.validation or [source.sequence(0)]
-        plots.training_pictures(folder, model, card, log, takes, device_curve)
     result = {
         "run": str(folder),
         "weights": str(folder / WEIGHTS),
@@ -372,9 +405,22 @@ def _conclude(
         "test": test,
         "takes": {split: scored.rows() for split, scored in found.items()},
     }
-    with files.replacing(folder / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    files.write_text(folder / RESULT, json.dumps(result, indent=2) + "\n")
+    if pictures:
+        _draw(folder, config, source, model, card, log)
     return result
+
+
+def _draw(folder: Path, config: TrainConfig, source: Source, model: Network, card: weights.Card, log: Path | None) -> None:
+    """The run's pictures; one that fails takes nothing from the result."""
+    try:
+        from mlxopto import plots  # matplotlib
+
+        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
+        takes = source.test["unseen"] or source.validation or [source.sequence(0)]
+        plots.training_pictures(folder, model, card, log, takes, device_curve)
+    except Exception as error:
+        warnings.warn(f"{folder} has no pictures: {shown(str(error))[:100]}", Notice, stacklevel=2)
 
 
 def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> TrainConfig:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from mlxopto import files
 from mlxopto.data.takes import Source, Take
-from mlxopto.evaluation.studies.runs import REPORT, Runs, Study, budgeted, label, of_data, table, take_errors, write
+from mlxopto.evaluation.studies.runs import REPORT, Runs, Study, budgeted, label, of_data, table, take_errors
 from mlxopto.models import ARCHITECTURES
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
@@ -77,7 +78,7 @@ def main() -> None:
         rows.append(row(name, run.open_source(runs[mine[0]]), [results[key] for key in mine]))
     columns = ["data", "settings", "parameters", "steps", "constant gain", *(f"{s} {m}" for s in SPLITS for m in ("ESR", "dB"))]
     report = f"{asked.arch}, {asked.minutes:g} minutes of training, {asked.seeds} seeds; medians over test takes.\n\n{table(columns, rows)}"
-    write(asked.out / REPORT, report)
+    files.write_text(asked.out / REPORT, report)
     print(report)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlxopto import files
+from mlxopto import documents, files
 from mlxopto.data.takes import Source
 from mlxopto.devices import DEVICES
 from mlxopto.errors import DivergedError, RequestError, WorkError
 from mlxopto.evaluation.statistics import nested_interval
+from mlxopto.text import quoted, shown
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
@@ -49,7 +49,7 @@ class Study:
         path = self.folder / PLAN
         if path.is_file():
             return _read(path, {"study": name, **asked})
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if not files.is_unused(self.folder):
             raise RequestError(f"{self.folder} exists already and holds no study; name another folder")
         made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
         try:
@@ -66,7 +66,7 @@ class Study:
         self.ranks.agreed(0)  # that no rank finds what another has begun
         if self.ranks.first:
             plan = {"asked": {"study": name, **asked}, "runs": {run: asdict(config) for run, config in runs.items()}}
-            write(path, json.dumps(plan, indent=1))
+            files.write_text(path, json.dumps(plan, indent=1), force=False)
         self.ranks.agreed(0)
         return _read(path, {"study": name, **asked})
 
@@ -75,8 +75,8 @@ class Study:
         if self.ranks.first:
             from mlxopto.evaluation.studies import pictures  # matplotlib
 
+            files.write_text(self.folder / REPORT, report)
             getattr(pictures, name)(self.folder / f"{name}.png", document)
-            write(self.folder / REPORT, report)
 
     def trained(self, name: str, make: Callable[[], Runs]) -> tuple[Runs, dict[str, dict[str, Any]]]:
         """The runs of a study that trains, and the results of those that did not diverge.
@@ -86,21 +86,34 @@ class Study:
         """
         asked = {"data": list(self.data), "minutes": self.minutes, "seeds": self.seeds}
         runs = self.begin(name, asked, make)
-        results = complete(self, runs)
+        with files.alone_in(self.folder) if self.ranks.first else nullcontext():
+            results = complete(self, runs)
         return {run: config for run, config in runs.items() if run in results}, results
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What study.json holds."""
+
+    asked: dict[str, Any]
+    runs: dict[str, TrainConfig]
 
 
 def _read(path: Path, asked: dict[str, Any]) -> Runs:
     try:
-        plan = json.loads(path.read_text())
-        runs = {name: TrainConfig(**config) for name, config in plan["runs"].items()}
-        before = plan["asked"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} is damaged or of another version; name another folder") from error
+        plan = documents.read_json(path, _Plan)
+    except RequestError as error:
+        raise RequestError(f"{path} is damaged or of another version: {error}") from error
+    for name, config in plan.runs.items():
+        if not files.is_plain_name(name):
+            raise RequestError(f"{path} names a run {quoted(name)}, which is no plain name")
+        config.checked(f"{path}, run {name}")
     for key, value in asked.items():
-        if before.get(key) != value:
-            raise RequestError(f"{path.parent} was begun with {key} {before.get(key)}, not {value}; name another folder")
-    return runs
+        if plan.asked.get(key) != value:
+            raise RequestError(
+                f"{path.parent} was begun with {key} {shown(str(plan.asked.get(key)))[:40]}, not {value}; name another folder"
+            )
+    return plan.runs
 
 
 def virtual_only(study: Study, name: str) -> None:
@@ -153,10 +166,9 @@ def _train(folder: Path, config: TrainConfig) -> None:
         if (folder / run.CONFIG).is_file():
             run.resume(folder, _quiet, pictures=False)
         else:
-            shutil.rmtree(folder, ignore_errors=True)  # killed before it was configured
             run.train(config, folder, _quiet, pictures=False)
     except DivergedError as error:
-        write(folder / run.RESULT, json.dumps({"diverged": str(error)}))
+        files.write_text(folder / run.RESULT, json.dumps({"diverged": str(error)}))
 
 
 def _quiet(_progress: run.Progress) -> None:
@@ -191,12 +203,6 @@ def cells(found: dict[str, Any] | None) -> tuple[str, str]:
         return "", ""
     (low, high), (least, most) = found["esr_ci95"], found["gain_error_db_ci95"]
     return f"{found['esr']:.1e} ({low:.1e} to {high:.1e})", f"{found['gain_error_db']:.2f} ({least:.2f} to {most:.2f})"
-
-
-def write(path: Path, text: str) -> None:
-    """A text file, whole or not at all; raises WorkError on a full disk."""
-    with files.replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import compressor
+from mlxopto import compressor, files
 from mlxopto.compressor import Compressor
 from mlxopto.controls import Control, Setting, latin_hypercube
 from mlxopto.data import program
 from mlxopto.devices import DEVICES, Device, device
 from mlxopto.errors import RequestError
 from mlxopto.evaluation.statistics import permutation_p
-from mlxopto.evaluation.studies.runs import REPORT, Study, geometric_mean, logarithm, table, write
+from mlxopto.evaluation.studies.runs import REPORT, Study, geometric_mean, logarithm, table
 from mlxopto.metrics import esr, gain_error_db
 
 NAME = "settings"
@@ -42,9 +42,9 @@ def study(study: Study) -> dict[str, Any]:
         from mlxopto.evaluation.studies import pictures  # matplotlib
 
         document["maps"] = error_maps(model, unit, study)
+        files.write_text(study.folder / REPORT, report(document))
         for found in document["maps"]:
             pictures.error_map(study.folder / _picture(found), found)
-        write(study.folder / REPORT, report(document))
     return document
 
 
