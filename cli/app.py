@@ -121,6 +121,7 @@ def _mend_environment() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
+    os.environ["MPLBACKEND"] = "Agg"  # Jupyter asks for one that only Jupyter has
     for name in ("COLUMNS", "LINES", "NUMBA_NUM_THREADS"):
         if not os.environ.get(name, "1").isdecimal() or int(os.environ.get(name, "1")) == 0:
             del os.environ[name]

@@ -14,7 +14,7 @@ from rich.table import Table
 from mlxopto.errors import RequestError
 
 from . import knobs
-from .display import console
+from .display import console, drawing
 
 
 def bench(
@@ -55,15 +55,15 @@ def bench(
     result["peers"], absent = measure.peer_rows(loaded, tell) if with_peers else ([], [])
     for sentence in absent:
         console.print(sentence)
-    if plot is not None:
-        from mlxopto import plots
-
-        plots.bench_picture(plot, result)
-        console.print(f"picture: {plot}")
     if as_json:
         print(json.dumps(result))
     else:
         _show(result)
+    if plot is not None:
+        with drawing(plot):
+            from mlxopto import plots
+
+            plots.bench_picture(plot, result)
 
 
 def _bench_gpu(model: str | None, as_json: bool) -> None:

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from mlxopto import compiling
+from mlxopto.errors import MlxoptoError, WorkError
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 PATIENCE_S = 3.0
@@ -54,6 +56,18 @@ class _Compiling:
     def _say(self) -> None:
         self._left = 0.0
         console.print("compiling native code for this machine; this happens once, for up to half a minute")
+
+
+@contextmanager
+def drawing(path: Path) -> Iterator[None]:
+    """A picture that fails is a sentence; it is drawn last, so that no result goes with it."""
+    try:
+        yield
+    except MlxoptoError:
+        raise
+    except Exception as error:
+        raise WorkError(f"the picture {path} cannot be drawn: {error}") from error
+    console.print(f"picture: {path}")
 
 
 @contextmanager

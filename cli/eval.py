@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mlxopto.errors import RequestError
 
-from .display import console
+from .display import console, drawing
 
 if TYPE_CHECKING:
     from mlxopto.data.takes import Source
@@ -58,10 +58,6 @@ def evaluate(
     quiet = not console.is_terminal
     judged = list(track(compare.judge(loaded, source), "takes", takes, console=console, transient=True, disable=quiet))
     document = compare.document(str(data or device), loaded, judged)
-    if plot is not None:
-        from mlxopto import plots
-
-        plots.eval_picture(plot, document)
     if audio_folder is not None:
         page = listening.write(audio_folder, judged, source.panel, source.sample_rate)
         console.print(f"to listen: {page}")
@@ -69,6 +65,11 @@ def evaluate(
         print(json.dumps(document))
     else:
         _show(document)
+    if plot is not None:
+        with drawing(plot):
+            from mlxopto import plots
+
+            plots.eval_picture(plot, document)
 
 
 def _source(data: Path | None, device: str | None) -> Source:

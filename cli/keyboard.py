@@ -9,7 +9,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # an escape sequence whole, or Alt with a key; a group for a bare arrow
@@ -25,12 +25,32 @@ def keyboard() -> Iterator[bool]:
         return
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
-    resumed = signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(sys.stdin))  # after Ctrl-Z and fg
     try:
         yield True
     finally:
-        signal.signal(signal.SIGCONT, resumed)
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def stoppable(leave: Callable[[], None], enter: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-Z gives the terminal back as the shell knows it, and takes it again after fg: `leave` and `enter` do so with the screen."""
+    before = termios.tcgetattr(sys.stdin)
+    before[3] |= termios.ECHO | termios.ICANON
+
+    def stop(*_: object) -> None:
+        leave()
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # here the process stops, and goes on
+        signal.signal(signal.SIGTSTP, stop)
+        tty.setcbreak(sys.stdin)
+        enter()
+
+    other = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, other)
 
 
 def pressed(seconds: float) -> list[str]:

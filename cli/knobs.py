@@ -84,7 +84,12 @@ def choose(model: str | None, preset: Preset | None, given: dict[str, str], extr
     from mlxopto import compressor as compressors
 
     compressor = compressors.load(model_name(model, preset))
-    setting = compressor.panel.setting({**(preset.controls if preset else {}), **given}, extrapolate=extrapolate)
+    wanted = {**(preset.controls if preset else {}), **given}
+    setting = compressor.setting(wanted, extrapolate=extrapolate)
+    for name, text in wanted.items():
+        if "dbfs" in text.lower() and compressor.panel[name].unit == "dBu":
+            told = compressor.panel[name].format(setting[name])
+            console.print(f"{name} {text} is {told}: full scale is {compressor.card.dbu_at_full_scale:+g} dBu for this model")
     for control in compressor.panel.controls:
         value = setting[control.name]
         if not control.low <= value <= control.high:

@@ -119,11 +119,17 @@ def _watch(session: Session, desk: Desk, midi: MidiInput | None) -> None:
     from rich.live import Live
 
     from .dashboard import Meters, dashboard
-    from .keyboard import pressed
+    from .keyboard import pressed, stoppable
 
     meters = Meters(session.channels, 512)
     screen = Console(stderr=True, highlight=False)  # which wraps its lines
-    with Live(console=screen, screen=True, auto_refresh=False, transient=True) as picture:
+
+    def full(on: bool) -> None:
+        screen.set_alt_screen(on)
+        screen.show_cursor(not on)
+
+    live = Live(console=screen, screen=True, auto_refresh=False, transient=True)
+    with live as picture, stoppable(lambda: full(False), lambda: full(True)):
         while session.running():
             for key in pressed(FRAME_S):
                 if key == "r":

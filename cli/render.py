@@ -13,7 +13,7 @@ from mlxopto.errors import RequestError, WorkError
 from mlxopto.text import sentence
 
 from . import knobs
-from .display import console, share_done
+from .display import console, drawing, share_done
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
@@ -83,6 +83,12 @@ def render(
                 }
             )
         )
+    if plot is not None:
+        with drawing(plot):
+            from mlxopto import plots
+
+            label = reports[0].output.name
+            plots.render_picture(plot, {label: reports[0].overview}, compressor, {label: setting})
     if failures:
         for failure in failures:
             console.print(sentence(str(failure.error)))
@@ -124,12 +130,6 @@ def _files(
             _tell(found, header.subtype)
     if failures and len(pairs) == 1:
         raise failures[0].error
-    if plot is not None:
-        from mlxopto import plots
-
-        label = reports[0].output.name
-        plots.render_picture(plot, {label: reports[0].overview}, compressor, {label: options.setting})
-        console.print(f"picture: {plot}")
     return reports, failures
 
 

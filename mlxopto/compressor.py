@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,18 @@ from mlxopto.engine import MlxEngine, NativeEngine
 from mlxopto.engine.kernel import LOUDEST
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, Opto
+from mlxopto.text import quoted
 
 LINKS = ("off", "max", "mean")
 MAKEUP_DB = 60  # at most, either way
+
+
+def _check_type(name: str, value: object, kind: Any, otherwise: object = ...) -> None:
+    """Raises TypeError where a value is of another kind, or truth for a number; `otherwise` passes too."""
+    if value is otherwise or (isinstance(value, kind) and not isinstance(value, bool)):
+        return
+    words = {Real: "a number", Integral: "a whole number", str: "text"}
+    raise TypeError(f"{name} must be {words.get(kind, 'text or a path')}, got {type(value).__name__}")
 
 
 class Compressor:
@@ -41,6 +53,10 @@ class Compressor:
         """Hz that the network runs at."""
         return self.card.sample_rate
 
+    def setting(self, controls: Mapping[str, float | str], *, extrapolate: bool = False) -> Setting:
+        """A value for every control; raises as `Panel.setting`. dBFS is understood where the model knows its level."""
+        return self.panel.setting(controls, extrapolate=extrapolate, dbu_at_full_scale=self.card.dbu_at_full_scale)
+
     def __call__(
         self, x: np.ndarray, sample_rate: int, *, engine: str = "auto", link: str | None = None, **options: Any
     ) -> np.ndarray:
@@ -51,8 +67,10 @@ class Compressor:
             engine, link, options: as in `stream`.
         Raises:
             RequestError: a control, link or shape that does not fit.
+            TypeError: an argument of another type.
         """
-        if sample_rate <= 0:
+        _check_type("sample_rate", sample_rate, Real)
+        if not 0 < sample_rate < math.inf:
             raise RequestError(f"sample_rate must be above 0, got {sample_rate}")
         signal = _audio(x)
         columns = signal[:, None] if signal.ndim == 1 else signal
@@ -92,7 +110,12 @@ class Compressor:
             controls: by name, in the panel's unit or as text ("3ms", "fast", "4:1"); the others at their defaults.
         Raises:
             RequestError: a control, engine or link that does not fit.
+            TypeError: an argument of another type.
         """
+        _check_type("channels", channels, Integral)
+        _check_type("sample_rate", sample_rate, Real, None)
+        _check_type("engine", engine, str)
+        _check_type("link", link, str, None)
         return Stream(
             self,
             channels,
@@ -100,7 +123,7 @@ class Compressor:
             engine,
             link,
             Mix(mix, makeup_db),
-            self.panel.setting(controls, extrapolate=extrapolate),
+            self.setting(controls, extrapolate=extrapolate),
         )
 
 
@@ -118,6 +141,8 @@ class Mix:
     makeup_db: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_type("mix", self.mix, Real)
+        _check_type("makeup_db", self.makeup_db, Real)
         if not 0 <= self.mix <= 1:
             raise RequestError(f"mix must be 0 to 1, got {self.mix}")
         if not -MAKEUP_DB <= self.makeup_db <= MAKEUP_DB:
@@ -151,6 +176,7 @@ class Stream:
     ):
         default = None if compressor.model.linkable else "off"
         self._takes_key = compressor.model.takes_key
+        self._compressor = compressor
         self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
         check(compressor, engine, self.link)
@@ -204,7 +230,8 @@ class Stream:
                 f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}"
             )
         changed = Mix(self.mix.mix if mix is None else mix, self.mix.makeup_db if makeup_db is None else makeup_db)
-        given = self.panel.setting(controls)
+        _check_type("channel", channel, Integral, None)
+        given = self._compressor.setting(controls)
         setting = {**self.setting, **{name: given[name] for name in controls}}
         self._engine.aim(self.panel.normalise(setting), *changed.levels, channel)
         if channel is None:
@@ -225,7 +252,7 @@ def check_link(link: str | None, channels: int, keys: int = 0) -> str:
     """
     link = link or ("off" if channels == 1 else "max")
     if link not in LINKS:
-        raise RequestError(f"link must be one of {', '.join(LINKS)}, got {link!r}")
+        raise RequestError(f"link must be one of {', '.join(LINKS)}, got {quoted(link)}")
     if channels < 1:
         raise RequestError(f"channels must be at least 1, got {channels}")
     if link == "off" and keys not in (0, 1, channels):
@@ -238,7 +265,9 @@ def load(name: str | Path) -> Compressor:
 
     Raises:
         RequestError: no such model, or a file that cannot be used.
+        TypeError: another type than text or a path.
     """
+    _check_type("name", name, str | Path)
     with mx.stream(mx.cpu):
         model, card = weights.load(weights.find(str(name)))
         return Compressor(model, card, str(name) if str(name) in weights.shipped() else None)
@@ -262,6 +291,8 @@ def _engine(model: Network, name: str, channels: int, link: str, sample_rate: in
 def _audio(x: np.ndarray) -> np.ndarray:
     """Finite float32, whatever float came; whole numbers are refused, because only their owner knows their full scale."""
     array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"audio must be an array of floats, got {type(x).__name__}")
     if not np.issubdtype(array.dtype, np.floating):
         raise RequestError(f"audio must be float with full scale +-1, got {array.dtype}")
     if array.ndim not in (1, 2) or not (np.abs(array) <= LOUDEST).all():

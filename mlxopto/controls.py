@@ -95,7 +95,10 @@ class Control:
         label = text.strip().lower()
         if label in self.positions:
             return self.positions[label]
-        match = _NUMBER.fullmatch(_plain_number(text))
+        plain = _plain_number(text)
+        if _COMMA.search(plain):
+            raise self._refusal(quoted(text), "whose comma may be a point or stand for a thousand")
+        match = _NUMBER.fullmatch(plain)
         if not match:
             raise self._refusal(quoted(text), "which is no number" + (" and no position" if self.positions else ""))
         value, unit = float(match[1].replace("\u221e", "inf")), match[2]

@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             members = archive.infolist()
             if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > LARGEST_IN_ALL:
                 raise RequestError(
-                    f"{path} cannot be read as an npz file: unpacked it would have more than {MOST_ARRAYS} arrays or {LARGEST_IN_ALL >> 20} MB"
+                    f"{path} cannot be read as an npz file: it holds more than {MOST_ARRAYS} arrays or {LARGEST_IN_ALL >> 20} MB"
                 )
             return {member.filename.removesuffix(".npy"): _array(path, archive, member) for member in members}
     except OSError as error:

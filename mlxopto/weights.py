@@ -130,7 +130,8 @@ def _read(path: Path) -> tuple[dict[str, mx.array], Card]:
         raise RequestError(f"{path} is not a weights file of mlxopto: it has no mlxopto_format in its metadata")
     if metadata["mlxopto_format"] != str(FORMAT):
         raise RequestError(
-            f"{path} has the weights format {shown(metadata['mlxopto_format'])[:40]}, this version of mlxopto reads {FORMAT}; upgrade mlxopto"
+            f"{path} has the weights format {shown(metadata['mlxopto_format'])[:40]}, "
+            f"this version of mlxopto reads {FORMAT}; upgrade mlxopto"
         )
     document = documents.parse_json(metadata.get("card", ""), _Document, f"{path}, its card")
     config = document.config

@@ -39,7 +39,7 @@ class Recorder:
             raise RequestError(f"{path} must be a WAV or AIFF file, because recordings are written as floats")
         self.path, self.error, self.samples, self.kept = path, "", 0, False
         self.ring = Ring(int(_BUFFER_S * sample_rate), channels)
-        self._format = sample_rate, channels
+        self._format, self._force = (sample_rate, channels), force
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlxopto-record", daemon=True)
 
@@ -54,7 +54,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with suppress(_NothingRecordedError), files.replacing(self.path) as temporary:
+            with suppress(_NothingRecordedError), files.replacing(self.path, self._force) as temporary:
                 writer = audio.Writer(temporary, *self._format, 0, "FLOAT")
                 self._write(writer)
                 try:
@@ -78,8 +78,8 @@ class Recorder:
                 except WorkError as error:
                     self.error = str(error)
                     return
-                if self.samples * rows.shape[1] * 4 > _LARGEST_BYTES:
-                    self.error = f"{self.path.suffix[1:].upper()} files end at 4 GB"
+                if self.path.suffix.lower() != ".wav" and self.samples * rows.shape[1] * 4 > _LARGEST_BYTES:
+                    self.error = "AIFF files end at 4 GB"
                     return
                 self.samples += len(rows)
             elif ending:

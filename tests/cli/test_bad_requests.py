@@ -84,11 +84,18 @@ def test_wrong_render_inputs(tmp_path, song, weights_file, name):
     assert contents(tmp_path) == before
 
 
-def test_one_bad_file_among_several_stops_the_job_before_anything_is_written(tmp_path, song, weights_file):
+def test_one_bad_file_among_several_is_named_and_the_others_are_rendered(tmp_path, song, weights_file):
     (tmp_path / "text.wav").write_text("words")
     (tmp_path / "out").mkdir()
-    refused(run("render", "song.wav", "text.wav", "-o", "out", "--model", weights_file, cwd=tmp_path), "text.wav")
-    assert not contents(tmp_path / "out")
+    result = run("render", "song.wav", "text.wav", "-o", "out", "--model", weights_file, "--json", cwd=tmp_path)
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert [file["input"] for file in document["files"]] == ["song.wav"]
+    assert document["failed"] == [
+        {"input": "text.wav", "error": "text.wav is not a sound file that can be read: Format not recognised"}
+    ]
+    assert result.stderr.splitlines()[-1] == "mlxopto: 1 of 2 files could not be rendered"
+    assert contents(tmp_path / "out") == {"song.wav"}
 
 
 def test_an_output_that_exists_is_kept_unless_forced(song, weights_file):
