@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlxopto import __version__
-from mlxopto.errors import MlxoptoError, Notice, RequestError, WorkError
+from mlxopto.errors import MlxoptoError, Notice, RequestError, UnusableError, WorkError
 from mlxopto.text import sentence
 
 from . import (
@@ -104,6 +104,10 @@ def main() -> None:
             raise RequestError("an argument is empty; leave it out, or give it a value")
         app()
     except MlxoptoError as error:
+        if isinstance(error, UnusableError) and len(error.problems) > 1:  # a line each, as `data check` has them
+            for problem in error.problems:
+                print(sentence(problem), file=sys.stderr)
+            _end(f"mlxopto: {error.what} cannot be used: {len(error.problems)} problems", error.exit_code)
         _end(f"mlxopto: {error}", error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

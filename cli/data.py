@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mlxopto.errors import WorkError
+from mlxopto.text import shown
 
 if TYPE_CHECKING:
-    from mlxopto.data.check import Report
+    from mlxopto.data.judgement import Report
 
 _COLUMNS = {
     "seconds": "s",
@@ -38,17 +39,21 @@ def check(
     from mlxopto.data import check, formats
 
     kind = formats.kind(folder)
-    found = list(check.reports(folder))
+    judgement = check.check(folder)
+    found = judgement.reports
     if as_json:
-        print(json.dumps({"folder": str(folder), "kind": kind, "recordings": [asdict(report) for report in found]}))
+        recordings = [asdict(report) for report in found]
+        print(json.dumps({"folder": str(folder), "kind": kind, "recordings": recordings, "problems": judgement.problems}))
     else:
-        _show(kind, found)
+        _show(kind, found, judgement.problems)
     bad = sum(bool(report.problems) for report in found)
     if bad:
         raise WorkError(f"{bad} of {len(found)} recordings in {folder} cannot be used")
+    if judgement.problems:
+        raise WorkError(f"{folder} cannot be trained on: {'; '.join(judgement.problems)}")
 
 
-def _show(kind: str, found: list[Report]) -> None:
+def _show(kind: str, found: list[Report], together: list[str]) -> None:
     out = Console(highlight=False)
     table = Table(title=f"{kind}: {len(found)} recordings", title_justify="left")
     table.add_column("recording", overflow="fold")
@@ -60,4 +65,6 @@ def _show(kind: str, found: list[Report]) -> None:
     out.print(table)
     for report in found:
         for sentence in (*report.problems, *report.remarks):
-            out.print(sentence, markup=False)
+            out.print(shown(sentence), markup=False, soft_wrap=True)
+    for sentence in together:
+        out.print(shown(sentence), markup=False, soft_wrap=True)

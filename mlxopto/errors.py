@@ -1,5 +1,9 @@
 """The two kinds of failure that reach a user, each one sentence that names the culprit, its value and what is accepted."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class MlxoptoError(Exception):
     """Base of all errors that the library raises on purpose."""
@@ -15,6 +19,14 @@ class RequestError(MlxoptoError):
     """The request was wrong: a control, a value, a path or a file that cannot be what was asked for."""
 
     exit_code = 2
+
+
+class UnusableError(RequestError):
+    """Recordings that cannot be used, with everything that is wrong with them."""
+
+    def __init__(self, what: str, problems: Sequence[str]):
+        self.what, self.problems = what, list(dict.fromkeys(problems))
+        super().__init__(f"{what} cannot be used: {'; '.join(self.problems)}")
 
 
 class WorkError(MlxoptoError):

@@ -16,7 +16,8 @@ import numpy as np
 from mlxopto import knob_search
 from mlxopto.compressor import Compressor
 from mlxopto.controls import Setting
-from mlxopto.data.captures import SILENT_DBFS, lag_and_polarity, level_dbfs
+from mlxopto.data.captures import lag_and_polarity
+from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
 from mlxopto.metrics import esr, gain_error_db

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlxopto.capture import delay, signals
 from mlxopto.capture.interface import Recording
-from mlxopto.data.captures import FULL_SCALE, level_dbfs
+from mlxopto.data.judgement import FULL_SCALE, level_dbfs
 from mlxopto.errors import WorkError
 from mlxopto.metrics import esr
 from mlxopto.spectra import correlation

@@ -10,8 +10,9 @@ Other keys are allowed and kept out of the way. Everything is checked when a fol
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,15 @@ import numpy as np
 
 from mlxopto import audio, documents
 from mlxopto.controls import TIME_UNITS, Control, Panel, Setting, known_unit
+from mlxopto.data.alignment import align
+from mlxopto.data.judgement import Report, judge
 from mlxopto.data.takes import Take, settings_of, shuffled
-from mlxopto.errors import RequestError
-from mlxopto.spectra import correlation
+from mlxopto.errors import RequestError, UnusableError
 from mlxopto.text import quoted
 
 DEVICE, MANIFEST = "device.json", "manifest.json"
 SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
-MAX_LAG = 2400  # samples searched either way, 50 ms at 48 kHz
-ALLOWED_LAG = 2  # filters in the device shift the correlation's peak by as much without any delay
-SILENT_DBFS = -80.0
-FULL_SCALE = 0.99997  # that integers of 16 bits have as well
-CLIPPED_RUN = 4  # samples in a row at full scale
+READ_AHEAD = 8  # files that are kept while captures are read, because several may have one input
 _TAPERS = {"lin": "linear", "linear": "linear", "log": "log", "int": "steps", "steps": "steps", "choice": "steps"}
 
 
@@ -146,47 +144,6 @@ def _capture(folder: Path, panel: Panel, entry: _Entry, where: str) -> Capture:
     return Capture(folder / entry.input, folder / entry.target, setting, SPLITS[entry.split])
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A pair of recordings in figures; those of the input first where there are two."""
-
-    samples: tuple[int, int]
-    levels: tuple[float, float]  # dBFS, RMS
-    clipped: tuple[int, int]  # samples in a row at full scale, at most
-    lag: int  # samples by which the target is late
-    polarity: int  # 1 or -1, 0 where one is silent
-
-
-def measure(x: np.ndarray, y: np.ndarray) -> Measured:
-    """What `problems_of` judges by."""
-    lag, polarity = lag_and_polarity(x, y)
-    return Measured((len(x), len(y)), (level_dbfs(x), level_dbfs(y)), (_clipped_run(x), _clipped_run(y)), lag, polarity)
-
-
-def problems_of(pair: Measured, capture: Capture) -> list[str]:
-    """What is wrong with a pair of recordings, a sentence each: lengths, silence, clipping, lag, polarity; empty when nothing is."""
-    problems = []
-    if pair.samples[0] != pair.samples[1]:
-        problems.append(f"{capture.target} has {pair.samples[1]} samples, its input {capture.input} has {pair.samples[0]}")
-    for path, level, run in zip((capture.input, capture.target), pair.levels, pair.clipped, strict=True):
-        if level < SILENT_DBFS:
-            problems.append(f"{path} is silent ({level:.0f} dBFS)")
-        if run >= CLIPPED_RUN:
-            problems.append(f"{path} is clipped ({run} samples in a row at full scale)")
-    if min(pair.levels) >= SILENT_DBFS:
-        if abs(pair.lag) > ALLOWED_LAG:
-            late = "late" if pair.lag > 0 else "early"
-            problems.append(f"{capture.target} is {abs(pair.lag)} samples {late} against its input {capture.input}")
-        if pair.polarity < 0:
-            problems.append(f"{capture.target} has its polarity inverted")
-    return problems
-
-
-def level_dbfs(signal: np.ndarray) -> float:
-    """RMS level; -120 for silence."""
-    return float(10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) + 1e-12))
-
-
 def read_mono(path: Path) -> tuple[np.ndarray, int]:
     """The samples of a capture's file, float32 (samples,), and their rate.
 
@@ -200,11 +157,39 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
 
 
 def lag_and_polarity(x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
-    """By how many samples y comes after x (up to MAX_LAG), and 1 or -1, from the cross-correlation of their first differences."""
-    count = min(len(x), len(y))
-    products = correlation(np.pad(np.diff(y[:count]), MAX_LAG), np.diff(x[:count]))
-    peak = int(np.argmax(np.abs(products)))
-    return peak - MAX_LAG, int(np.sign(products[peak]))
+    """By how many samples y comes after x, and 1 or -1; 0 and 1 where that cannot be told, 0 and 0 where one never changes."""
+    if not len(x) or not len(y) or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0, 0
+    found = align(x, y)
+    return found.lag or 0, found.polarity or 1
+
+
+def judged(captures: list[Capture]) -> Iterator[tuple[Capture, Report, Take | None, dict[int, Path]]]:
+    """Each capture with its report, as a take where it could be read, and the sample rates of its files."""
+    recording = lru_cache(READ_AHEAD)(read_mono)
+    for capture in captures:
+        try:
+            (x, rate), (y, target_rate) = recording(capture.input), recording(capture.target)
+        except RequestError as error:
+            yield capture, Report(str(capture.target), (str(error),)), None, {}
+            continue
+        rates = {rate: capture.input, target_rate: capture.target}
+        if rate != target_rate:
+            told = f"{capture.target} has {target_rate} Hz, its input {capture.input} {rate}"
+            yield capture, Report(str(capture.target), (told,)), None, rates
+            continue
+        take = Take(x, y, capture.setting, str(capture.input), str(capture.target))
+        yield capture, judge(capture.input, capture.target, x, y, rate), take, rates
+
+
+def problems_together(folder: Path, captures: list[Capture], rates: dict[int, Path]) -> list[str]:
+    """What is wrong with captures as a whole: rates that differ, nothing to train on."""
+    problems = []
+    if len(rates) > 1:
+        problems.append("sample rates differ: " + ", ".join(f"{path} has {rate} Hz" for rate, path in rates.items()))
+    if not any(capture.split == "train" for capture in captures):
+        problems.append(f"{folder / MANIFEST} has no capture with the split train")
+    return problems
 
 
 class CaptureSource:
@@ -225,13 +210,11 @@ class CaptureSource:
             raise RequestError(f"{folder} is not a folder; a captures folder holds device.json and manifest.json")
         self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
         captures = load_manifest(folder / MANIFEST, self.panel)
-        self.sample_rate, takes = _read_all(captures)
+        self.sample_rate, takes, self.remarks = _read_all(folder, captures)
         parts: dict[str, list[Take]] = {split: [] for split in ("train", "val", "seen", "unseen")}
         for capture, take in zip(captures, takes, strict=True):
             parts[capture.split].append(take)
         self._train = parts["train"]
-        if not self._train:
-            raise RequestError(f"{folder / 'manifest.json'} has no capture with the split train")
         self.validation = parts["val"]
         if not self.validation:
             self._train, self.validation = hold_out(self._train, seed)
@@ -271,33 +254,18 @@ def _in_panel_unit(panel: Panel, name: str, value: float, unit: str | None, wher
     raise RequestError(f"{where}: {name} is in {control.unit!r} on the panel, got the unit {quoted(unit)}")
 
 
-def _read_all(captures: list[Capture]) -> tuple[int, list[Take]]:
-    recording = cache(read_mono)
-    problems: list[str] = []
+def _read_all(folder: Path, captures: list[Capture]) -> tuple[int, list[Take], tuple[str, ...]]:
+    """The sample rate, every take, and what is remarked of them; raises UnusableError."""
     takes: list[Take] = []
+    problems: list[str] = []
+    remarks: list[str] = []
     rates: dict[int, Path] = {}
-    for capture in captures:
-        try:
-            (x, rate), (y, target_rate) = recording(capture.input), recording(capture.target)
-        except RequestError as error:
-            problems.append(str(error))
-            continue
-        rates.setdefault(rate, capture.input)
-        rates.setdefault(target_rate, capture.target)
-        problems += problems_of(measure(x, y), capture)
-        takes.append(Take(x, y, capture.setting, str(capture.input), str(capture.target)))
-    if len(rates) > 1:
-        problems.append("sample rates differ: " + ", ".join(f"{path} has {rate} Hz" for rate, path in rates.items()))
+    for _, report, take, found in judged(captures):
+        problems += report.problems
+        remarks += report.remarks
+        rates = {**found, **rates}
+        takes += [take] if take else []
+    problems += problems_together(folder, captures, rates)
     if problems:
-        shown = sorted(set(problems), key=problems.index)
-        raise RequestError("these captures cannot be used: " + "; ".join(shown))
-    return next(iter(rates)), takes
-
-
-def _clipped_run(signal: np.ndarray) -> int:
-    """Samples in a row at full scale, or at the peak of a signal that goes beyond it, as float files may."""
-    magnitudes = np.abs(signal)
-    peak = float(magnitudes.max(initial=0.0))
-    flags = magnitudes >= (FULL_SCALE if peak <= 1 else peak * (1 - 1e-6))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
+        raise UnusableError("these captures", problems)
+    return next(iter(rates)), takes, tuple(remarks)

@@ -30,4 +30,7 @@ def open_folder(folder: Path, seed: int) -> Source:
     Raises:
         RequestError: whatever cannot be used, by the rules of its kind.
     """
-    return KINDS[kind(folder)](folder, seed)
+    source = KINDS[kind(folder)](folder, seed)
+    if isinstance(source, SignalTrainSource):
+        source.check()  # the others have read, and judged, everything already
+    return source

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from mlxopto.controls import Control, Panel
-from mlxopto.data.captures import Capture, hold_out, load_panel, measure, problems_of
+from mlxopto.data.captures import hold_out, load_panel
+from mlxopto.data.judgement import Report, judge
 from mlxopto.data.takes import Take, by_acquaintance, settings_of, shuffled
 from mlxopto.data.unpickling import load
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, UnusableError
 
 SAMPLE_RATE = 48000  # of all the sets that the authors published
 TRAIN, TEST = "_train.pickle", "_test.pickle"
@@ -42,10 +43,11 @@ class PickleSource:
         train, test = _pair(folder)
         rows = {path: _rows(path) for path in (train, test)}
         self.name, self.panel, self.dbu_at_full_scale = _panel(folder, train, list(rows.values()))
-        self._train, problems = self._takes(train, rows[train])
+        self._train, judged = self._takes(train, rows[train])
         tests, more = self._takes(test, rows[test])
-        if problems or more:
-            raise RequestError("these recordings cannot be used: " + "; ".join(dict.fromkeys(problems + more)))
+        if problems := [problem for report in judged + more for problem in report.problems]:
+            raise UnusableError("these recordings", problems)
+        self.remarks = tuple(remark for report in judged + more for remark in report.remarks)
         self.test = by_acquaintance(tests, settings_of(self._train))
         self._train, self.validation = hold_out(self._train, seed)
         seconds = sum(len(take.x) for take in self._train) / SAMPLE_RATE
@@ -56,13 +58,13 @@ class PickleSource:
         """In a new random order each time round."""
         return shuffled(self._train, self.seed, index)
 
-    def _takes(self, path: Path, rows: _Rows) -> tuple[list[Take], list[str]]:
-        takes, problems = [], []
+    def _takes(self, path: Path, rows: _Rows) -> tuple[list[Take], list[Report]]:
+        takes, reports = [], []
         for (where, x, y), z in zip(rows.recordings(path), rows.z, strict=True):
             setting = self.panel.setting(dict(zip((c.name for c in self.panel.controls), map(float, z), strict=True)))
-            problems += problems_of(measure(x, y), Capture(where, where, setting, "train"))
+            reports.append(judge(where, where, x, y, SAMPLE_RATE))
             takes.append(Take(x, y, setting, str(where), str(where)))
-        return takes, problems
+        return takes, reports
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,15 @@ class _Rows:
             yield Path(f"{path}, row {number + 1}"), x.astype(np.float32), y.astype(np.float32)
 
 
-def recordings(folder: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """Every row of both pickles: where it is, x and y, float32 (samples,).
+def reports(folder: Path) -> Iterator[Report]:
+    """The judgement of every row of both pickles.
 
     Raises:
         RequestError: as `PickleSource`, but for what is wrong with a recording itself.
     """
     for path in _pair(folder):
-        yield from _rows(path).recordings(path)
+        for where, x, y in _rows(path).recordings(path):
+            yield judge(where, where, x, y, SAMPLE_RATE)
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:

@@ -15,13 +15,15 @@ import numpy as np
 
 from mlxopto import audio
 from mlxopto.controls import Control, Panel, Setting
+from mlxopto.data.judgement import Report, judge
 from mlxopto.data.takes import Take, by_acquaintance, shuffled
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, UnusableError
 
 SPLITS = {"Train": "train", "Val": "val", "Test": "test"}
 SEGMENT_S = (
     20.0  # of training at once; a segment from within a file begins with the device at work, which costs its first moments
 )
+HEARD_S = 20.0  # of each file that is judged
 TEST_S = 10.0  # of each file of Val and Test, from its start
 PANEL = Panel(
     (
@@ -52,6 +54,15 @@ class Pair:
         """
         x, y = (_mono(path, audio.read_part(path, start, samples)) for path in (self.input, self.target))
         return Take(x, y, self.setting, str(self.input), str(self.target))
+
+
+def report(pair: Pair) -> Report:
+    """The judgement of the beginning of a pair."""
+    try:
+        take = pair.read(0, min(pair.samples, round(min(HEARD_S, SEGMENT_S) * pair.sample_rate)))
+    except RequestError as error:
+        return Report(str(pair.target), (str(error),), pair.remarks)
+    return judge(pair.input, pair.target, take.x, take.y, pair.sample_rate, pair.remarks)
 
 
 def is_signaltrain(folder: Path) -> bool:
@@ -92,7 +103,7 @@ def pairs(folder: Path) -> list[Pair]:
     if len(rates) > 1:
         problems.append(f"sample rates differ: {', '.join(map(str, rates))} Hz")
     if problems:
-        raise RequestError("these recordings cannot be used: " + "; ".join(problems))
+        raise UnusableError("these recordings", problems)
     if not found:
         raise RequestError(f"{folder} has no target_NUMBER_LA2A_3c__SWITCH__PEAK.wav in {', '.join(SPLITS)}")
     return found
@@ -112,7 +123,8 @@ class SignalTrainSource:
 
     def __init__(self, folder: Path, seed: int):
         self.seed = seed
-        found = pairs(folder)
+        self.remarks: tuple[str, ...] = ()
+        self._pairs = found = pairs(folder)
         self.sample_rate = found[0].sample_rate
         self._train = [pair for pair in found if pair.split == "train" and pair.samples]
         if not self._train:
@@ -132,6 +144,13 @@ class SignalTrainSource:
         length = min(pair.samples, round(SEGMENT_S * self.sample_rate))
         start = int(np.random.default_rng([self.seed, 1, index]).integers(pair.samples - length + 1))
         return pair.read(start, length)
+
+    def check(self) -> None:
+        """Judges the beginning of every file; raises UnusableError."""
+        reports = [report(pair) for pair in self._pairs]
+        if problems := [problem for found in reports for problem in found.problems]:
+            raise UnusableError("these recordings", problems)
+        self.remarks = tuple(remark for found in reports for remark in found.remarks)
 
     def _start_of(self, pair: Pair) -> Take:
         return pair.read(0, min(pair.samples, round(TEST_S * self.sample_rate)))

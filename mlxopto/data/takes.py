@@ -52,6 +52,7 @@ class Source(Protocol):
     sample_rate: int
     description: str
     dbu_at_full_scale: float | None
+    remarks: tuple[str, ...]  # what may be odd about recordings that can be used
     validation: list[Take]
     test: dict[str, list[Take]]  # "seen" and "unseen" settings, both on material never trained on
 

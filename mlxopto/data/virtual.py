@@ -49,6 +49,7 @@ class VirtualSource:
         self.name, self.panel = device.name, device.panel
         self.dbu_at_full_scale: float | None = device.dbu_at_full_scale
         self.training_settings = settings
+        self.remarks: tuple[str, ...] = ()
         self.settings = self._hypercube(settings, _TRAIN)
         self.description = (
             f"{device.title}, {settings} settings, {'own' if material is not None else 'synthetic'} programme material"

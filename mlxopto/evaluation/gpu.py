@@ -206,6 +206,7 @@ class _Noise:
     sample_rate, training_settings = 48000, 512
     name, description = "noise", "noise"
     dbu_at_full_scale: float | None = None
+    remarks: tuple[str, ...] = ()
     validation: list[Take] = []  # noqa: RUF012
     test: dict[str, list[Take]] = {}  # noqa: RUF012
 

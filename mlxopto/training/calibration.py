@@ -17,7 +17,7 @@ import numpy as np
 
 from mlxopto import knob_search
 from mlxopto.controls import Panel
-from mlxopto.data.captures import SILENT_DBFS, level_dbfs
+from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
