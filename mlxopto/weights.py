@@ -82,6 +82,11 @@ def load(path: Path) -> tuple[Network, Card]:
     return model, card
 
 
+def card(path: Path) -> Card:
+    """The card alone; raises as `load`."""
+    return _read(path)[1]
+
+
 def find(name: str) -> Path:
     """The weights file for a name that is shipped ("cl1b") or a path.
 

@@ -7,6 +7,7 @@ detectors are mixed of, and the start of each parameter of the side-chain. What 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from mlxopto.controls import Panel
 from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
-from mlxopto.errors import RequestError
+from mlxopto.errors import Notice, RequestError
 from mlxopto.models import Network, Opto
 from mlxopto.nn.side_chain import REACH
 from mlxopto.training.schedule import learning_rate
@@ -28,8 +29,11 @@ from mlxopto.training.schedule import learning_rate
 TAKES, LONGEST_S = 8, 4.0  # takes that are enough, and what is listened to from the start of each
 CANDIDATES = 512  # positions of the knobs that are tried first
 STARTS, STEPS = 3, 900  # descents begun from the best of them, and steps of each; the one that ends lowest is kept
+STEPS_OF_LEVELS = 200  # where nothing else is fitted
+THRESHOLDS = tuple(range(8))  # nepers that they may be higher then
 LEARNING_RATE = 0.06
-TINY = 1e-12  # power that is silence
+TINY, AUDIBLE_POWER = 1e-12, 1e-5  # power that is silence, and that tells a gain
+HARDLY_DB = 1.0  # of gain change, from which no ratio can be told
 LEAST_ESR = 1e-4  # a fit that is better than this counts little
 PARTS = (
     *("threshold", "ratio", "knee", "range", "makeup", "average", "attack", "release"),
@@ -62,19 +66,31 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
         takes: of the unit, at settings on the panel; the start of each is listened to.
     """
     heard = _Heard(takes, panel, sample_rate)
-    descents = [_Descent(model, heard, *start) for start in _starts(model, panel, heard)]
+    if heard.hardly_compresses:
+        warnings.warn(
+            f"the recordings change their gain by {heard.gain_change_db:.1f} dB only: ratio and times stay as the panel says; "
+            "to fit them, record something louder or at a lower threshold",
+            Notice,
+            stacklevel=2,
+        )
+        starts, steps = [_least_reduction(model, heard)], STEPS_OF_LEVELS
+    else:
+        starts, steps = [Adjustments(model, *start) for start in _starts(model, panel, heard)], STEPS
+    descents = [_Descent(model, heard, start) for start in starts]
     for number, descent in enumerate(descents):
-        for step in range(STEPS):
-            rate = learning_rate(step, STEPS, LEARNING_RATE)
-            show(number * STEPS + step + 1, len(descents) * STEPS, descent.advance(rate), rate)
+        for step in range(steps):
+            rate = learning_rate(step, steps, LEARNING_RATE)
+            show(number * steps + step + 1, len(descents) * steps, descent.advance(rate), rate)
     min(descents, key=lambda descent: descent.loss).settle()
 
 
 class Adjustments(nn.Module):
     """What calibration moves: knobs in half travels, parameters of the side-chain in nepers or e-folds, the rest as it is kept."""
 
-    def __init__(self, model: Opto, offset: np.ndarray, log_gain: float):
+    def __init__(self, model: Opto, offset: np.ndarray, log_gain: float, only_levels: bool = False):
+        """`only_levels`: nothing but thresholds, the output gain and the filter moves."""
         super().__init__()
+        self._only_levels = only_levels
         self.knobs = mx.array(offset, dtype=mx.float32)
         self.together = {name: mx.zeros((1,)) for name in PARTS}
         self.together["makeup"] = mx.array([log_gain])
@@ -96,10 +112,14 @@ class Adjustments(nn.Module):
         moved: dict[str, Any] = {
             name: {"start": side_chain[name]["start"] + (move + self.each.get(name, 0.0)) * (1 / REACH)}
             for name, move in self.together.items()
+            if name in FREE or not self._only_levels
         }
+        colour = {"fir": base["colour"]["fir"] + self.fir}
+        if self._only_levels:
+            return {"side_chain": moved, "colour": colour}
         moved["mix"] = {"start": side_chain["mix"]["start"] + self.mix}
         moved["share"] = side_chain["share"] + self.share
-        return {"side_chain": moved, "colour": {"fir": base["colour"]["fir"] + self.fir}}
+        return {"side_chain": moved, "colour": colour}
 
 
 class _Heard:
@@ -113,14 +133,26 @@ class _Heard:
         for row, (take, length, part) in enumerate(zip(takes, lengths, parts, strict=True)):
             self.x[row, :length], self.y[row, :length] = take.x[:length], take.y[:length]
             self.counted[row, part] = 1
+        self.gain_change_db = _gain_change_db(self.x, self.y, self.counted, sample_rate)
+        self.hardly_compresses = self.gain_change_db < HARDLY_DB
         self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
-        self.turnable = knob_search.turnable(panel)
+        self.turnable = knob_search.turnable(panel) * (not self.hardly_compresses)
         self.power = (self.counted * np.square(self.y)).sum(axis=1)
 
     def loss(self, y: mx.array) -> mx.array:
         """The mean logarithm of the takes' ESR: y (takes, samples)."""
         error = (mx.array(self.counted) * mx.square(y - mx.array(self.y))).sum(axis=1)
         return mx.log(error / mx.array(self.power) + LEAST_ESR).mean()
+
+
+def _gain_change_db(x: np.ndarray, y: np.ndarray, counted: np.ndarray, sample_rate: int) -> float:
+    """From the lowest to the highest gain of all takes, in frames of 50 ms, without a twentieth at both ends."""
+    frame = round(0.05 * sample_rate)
+    count = x.shape[1] // frame * frame
+    powers = [np.square(part * counted)[:, :count].reshape(len(x), -1, frame).mean(axis=2) for part in (x, y)]
+    audible = (powers[0] > AUDIBLE_POWER) & (powers[1] > TINY)
+    gains = 10 * np.log10(powers[1][audible] / powers[0][audible])
+    return float(np.ptp(np.percentile(gains, (5, 95)))) if len(gains) else 0.0
 
 
 def _counted(take: Take, sample_rate: int) -> slice:
@@ -140,6 +172,21 @@ def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, 
     return [(ranked[i], gains[best_first[i]]) for i in knob_search.starts(ranked, heard.turnable, STARTS)]
 
 
+def _least_reduction(model: Opto, heard: _Heard) -> Adjustments:
+    """The thresholds as high as the recordings, which hardly compress, ask for: from there the gain is fitted."""
+    base, rest = model.parameters(), np.zeros(heard.knobs.shape[1])
+    found = []
+    for nepers in THRESHOLDS:
+        adjustments = Adjustments(model, rest, 0.0, only_levels=True)
+        adjustments.together["threshold"] = mx.array([nepers])
+        model.update(adjustments.on(base))
+        loss, log_gain = _trial(NativeEngine(model, 1, "off"), heard, rest)
+        adjustments.together["makeup"] = mx.array([log_gain])
+        found.append((loss, adjustments))
+    model.update(base)
+    return min(found, key=lambda pair: pair[0])[1]
+
+
 def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[float, float]:
     """The mean log ESR of the takes with the knobs moved so far, each at its best gain; the mean log gain."""
     losses, gains = [], []
@@ -156,9 +203,9 @@ def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[flo
 class _Descent:
     """Adam on the adjustments from one start."""
 
-    def __init__(self, model: Opto, heard: _Heard, offset: np.ndarray, log_gain: float):
+    def __init__(self, model: Opto, heard: _Heard, start: Adjustments):
         self._model, self._heard, self._base = model, heard, model.parameters()
-        self._adjustments = Adjustments(model, offset, log_gain)
+        self._adjustments = start
         self._optimizer = optim.Adam(LEARNING_RATE, betas=[0.9, 0.99])
         self._gradient = nn.value_and_grad(self._adjustments, self._objective)
         self.loss = math.inf

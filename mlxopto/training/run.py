@@ -23,6 +23,7 @@ import numpy as np
 import mlxopto
 from mlxopto import documents, engines, files, weights
 from mlxopto.data.formats import open_folder
+from mlxopto.data.resampled import ResampledSource
 from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
@@ -97,6 +98,7 @@ def train(
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
+        _tell_remarks(source, ranks)
         if config.calibrate:
             if ranks.size > 1:
                 raise RequestError("calibration runs on one machine, without mlx.launch")
@@ -128,6 +130,7 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
     with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(_DEVICES[config.engine]):
         files.sweep(folder)
         source = open_source(config)
+        _tell_remarks(source, ranks)
         if config.calibrate:  # takes minutes: from the beginning
             return _calibrated(config, source, new_model(config, source), folder, report, pictures)
         run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks, pictures)
@@ -159,12 +162,20 @@ def open_source(config: TrainConfig) -> Source:
         RequestError: no such device, or captures or material that cannot be used.
     """
     if config.data:
-        return open_folder(Path(config.data), config.seed)
+        source = open_folder(Path(config.data), config.seed)
+        rate = weights.card(weights.find(config.init)).sample_rate if config.init else source.sample_rate
+        return source if source.sample_rate == rate else ResampledSource(source, rate)
     material = read_material(Path(config.program), config.sample_rate) if config.program else None
     size: dict[str, Any] = {"settings": 128, "takes": 12, "pool_s": 180} if config.quick else {}
     if config.settings:
         size["settings"] = config.settings
     return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material, **size)
+
+
+def _tell_remarks(source: Source, ranks: Ranks) -> None:
+    if ranks.first:
+        for remark in source.remarks:
+            warnings.warn(remark, Notice, stacklevel=2)
 
 
 def engine(config: TrainConfig) -> str:
