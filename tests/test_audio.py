@@ -1,5 +1,8 @@
 """Sound files in blocks: exact lengths, nothing silent, nothing half-written."""
 
+import os
+import struct
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxopto import audio, files
+from mlxopto.audio import layout
 from mlxopto.errors import RequestError, WorkError
+from tests.audio_files import aiff, chunk, fmt, pcm, riff
 
 
 @settings(max_examples=40, deadline=None)
@@ -134,3 +139,166 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise OSError(28, "No space left on device")
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
     assert path.read_text() == "old"
+
+
+SECOND = (0.4 * np.sin(2 * np.pi * 220 * np.arange(48000) / 48000)).astype(np.float32)
+PLACEHOLDERS = [0, 0x7FFFF000, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFF - 36]
+
+
+@pytest.mark.parametrize("size", PLACEHOLDERS)
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_a_wav_whose_recorder_died_or_wrote_into_a_pipe_is_read_to_its_end(tmp_path, size, bits):
+    path = tmp_path / "x.wav"
+    raw = {16: (SECOND * 32767).astype("<i2").tobytes(), 32: SECOND.astype("<f4").tobytes()}
+    raw[24] = b"".join(int(v).to_bytes(3, "little", signed=True) for v in SECOND * 8388607)
+    path.write_bytes(
+        riff(fmt(bits=bits, tag=3 if bits == 32 else 1), chunk(b"data", raw[bits], size), size=min(size + 36, 0xFFFFFFFF))
+    )
+    info = audio.info(path)
+    assert info.samples == 48000
+    assert "its header was not finished; all 1.0 s that are there are read" in info.remark
+    np.testing.assert_allclose(audio.read(path)[0][:, 0], SECOND, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_the_same_of_an_aiff(tmp_path, size):
+    (tmp_path / "x.aiff").write_bytes(aiff(SECOND, size))
+    samples, rate = audio.read(tmp_path / "x.aiff")
+    assert rate == 48000
+    np.testing.assert_allclose(samples[:, 0], SECOND, atol=1e-4)
+
+
+def test_a_header_that_knows_only_the_first_part_is_not_believed(tmp_path):
+    path = tmp_path / "x.wav"
+    path.write_bytes(riff(fmt(), chunk(b"data", pcm(SECOND), 9600), size=36 + 9600))
+    assert audio.info(path).samples == 48000
+    assert "does not tell all of the audio" in audio.info(path).remark
+
+
+def test_tags_behind_the_audio_and_an_empty_take_are_no_audio(tmp_path):
+    path = tmp_path / "x.wav"
+    for behind in (b"ID3\x04" + bytes(5000), b"TAG" + bytes(125), chunk(b"LIST", b"INFO" + bytes(20)), bytes(64)):
+        path.write_bytes(riff(fmt(), chunk(b"data", pcm(SECOND))) + behind)
+        assert audio.info(path).samples == 48000
+        assert not audio.info(path).remark
+    path.write_bytes(riff(fmt(), chunk(b"data", b""), chunk(b"LIST", b"INFO" + bytes(20000))))
+    with pytest.raises(RequestError, match="its length is 0 samples"):
+        audio.info(path)
+
+
+def test_a_size_that_wrapped_at_four_gigabytes_is_completed(tmp_path):
+    path = tmp_path / "x.wav"
+    data = pcm(SECOND)
+    with path.open("wb") as file:
+        file.write(riff(fmt(), chunk(b"data", data, len(data)), size=36 + len(data)))
+        os.truncate(file.fileno(), 44 + (1 << 32) + len(data))  # sparse
+    info = audio.info(path)
+    assert info.samples == 48000 + (1 << 31)
+    assert "counts only to 4 GiB" in info.remark
+    assert not audio.read_part(path, (1 << 31) - 10, 100).any()
+    with pytest.raises(RequestError, match="is too long to be read at once"):
+        audio.read(path)
+
+
+def test_a_codec_without_its_header_is_refused_and_one_that_cannot_seek_is_read(tmp_path):
+    soundfile.write(tmp_path / "gsm.wav", SECOND, 48000, subtype="GSM610")
+    assert len(audio.read_part(tmp_path / "gsm.wav", 1000, 500)) == 500
+    data = bytearray((tmp_path / "gsm.wav").read_bytes())
+    at = data.index(b"data")
+    data[at + 4 : at + 8] = b"\xff\xff\xff\xff"
+    (tmp_path / "gsm.wav").write_bytes(data)
+    with pytest.raises(RequestError, match="and its codec needs it"):
+        audio.info(tmp_path / "gsm.wav")
+
+
+def test_a_name_of_any_bytes_is_read_and_written(tmp_path):
+    path = tmp_path / os.fsdecode(b"name\xff\n.wav")
+    audio.write(path, SECOND, 48000, "PCM_16")
+    assert audio.info(path).samples == 48000
+
+
+@pytest.mark.parametrize(("rate", "channels", "message"), [(1, 1, "its rate is 1 Hz"), (48000, 300, "it has 300 channels")])
+def test_what_no_sound_is_is_refused(tmp_path, rate, channels, message):
+    path = tmp_path / "x.wav"
+    path.write_bytes(riff(fmt(channels=channels, rate=rate), chunk(b"data", bytes(channels * 2 * 100))))
+    with pytest.raises(RequestError, match=message):
+        audio.info(path)
+
+
+BEXT = chunk(b"bext", b"take 7".ljust(338, b"\0") + struct.pack("<Q", 172_800_000) + bytes(256))
+CUE, LIST = chunk(b"cue ", struct.pack("<I", 0)), chunk(b"LIST", b"INFO" + chunk(b"INAM", b"Song\0"))
+MASK = struct.pack("<HHIH", 22, 16, 0x3F, 1) + bytes.fromhex("000000001000800000aa00389b71")
+
+
+def copied(source, target, subtype="PCM_16") -> audio.Metadata:
+    """Writes the samples of one file and what it carries to another; gives what the other cannot keep."""
+    carried = audio.Metadata.of(source)
+    samples, rate = audio.read(source)
+    writer = audio.Writer(target, rate, samples.shape[1], len(samples), subtype, carried)
+    writer.write(samples)
+    writer.close()
+    np.testing.assert_array_equal(audio.read(target)[0], samples)
+    return carried
+
+
+def test_what_a_wav_carries_is_kept_byte_by_byte_and_in_its_place(tmp_path):
+    (tmp_path / "x.wav").write_bytes(riff(BEXT, fmt(), chunk(b"data", pcm(SECOND)), CUE, LIST))
+    carried = copied(tmp_path / "x.wav", tmp_path / "y.wav")
+    assert carried.lost_in("WAV") == []
+    assert carried.lost_in("FLAC") == ["bext", "cue"]
+    data = (tmp_path / "y.wav").read_bytes()
+    places = [data.index(part) for part in (BEXT, b"data", CUE, LIST)]
+    assert places == sorted(places)
+    assert int.from_bytes(data[4:8], "little") == len(data) - 8
+    with soundfile.SoundFile(tmp_path / "y.wav") as sound:
+        assert sound.title == "Song"
+
+
+def test_the_mask_of_channels_is_kept(tmp_path):
+    six = np.stack([SECOND] * 6, axis=1)
+    (tmp_path / "x.wav").write_bytes(riff(fmt(6, tag=0xFFFE, extra=MASK), chunk(b"data", pcm(six))))
+    carried = copied(tmp_path / "x.wav", tmp_path / "y.wav")
+    with (tmp_path / "y.wav").open("rb") as file:
+        found = layout.read(file)
+    assert found is not None
+    assert (found.mask, found.channels) == (0x3F, 6)
+    assert carried.lost_in("AIFF") == ["channel mask"]
+
+
+def test_what_aiff_and_flac_carry_is_kept_and_tags_pass_between_formats(tmp_path):
+    (tmp_path / "x.aiff").write_bytes(
+        aiff(SECOND, None, chunk(b"NAME", b"Song", order=">"), chunk(b"MARK", bytes(2), order=">"))
+    )
+    assert copied(tmp_path / "x.aiff", tmp_path / "y.aiff").lost_in("WAV") == ["MARK"]
+    assert b"MARK\0\0\0\x02" in (tmp_path / "y.aiff").read_bytes()
+    for target in ("z.wav", "z.flac"):
+        copied(tmp_path / "y.aiff", tmp_path / target)
+        with soundfile.SoundFile(tmp_path / target) as sound:
+            assert sound.title == "Song"
+    copied(tmp_path / "z.flac", tmp_path / "again.flac")
+    with soundfile.SoundFile(tmp_path / "again.flac") as sound:
+        assert sound.title == "Song"
+    picture = bytes(4) + bytes(28)
+    flac = (tmp_path / "z.flac").read_bytes()
+    (tmp_path / "p.flac").write_bytes(flac[:42] + bytes([6]) + len(picture).to_bytes(3, "big") + picture + flac[42:])
+    carried = copied(tmp_path / "p.flac", tmp_path / "q.flac")
+    assert carried.lost_in("WAV") == ["picture"]
+    assert picture in (tmp_path / "q.flac").read_bytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_damage_to_a_head_is_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "x.wav"
+    whole = bytearray(riff(BEXT, fmt(), chunk(b"data", pcm(SECOND[:500])), CUE, LIST))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, 760))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    try:
+        info = audio.info(path)
+        assert 0 < info.samples * info.channels <= 8 * len(whole)
+        for block in audio.read_blocks(path, 100):
+            assert np.isfinite(block).all()
+        audio.Metadata.of(path)
+    except RequestError:
+        pass

@@ -28,7 +28,7 @@ def launched(*command: str) -> subprocess.CompletedProcess:
         pytest.skip("needs mlx.launch, which MLX installs")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [str(LAUNCH), "-n", "2", "--", *command], capture_output=True, text=True, timeout=240, cwd=ROOT, env=environment
+        [str(LAUNCH), "-n", "2", "--", *command], capture_output=True, text=True, timeout=1200, cwd=ROOT, env=environment
     )
 
 
