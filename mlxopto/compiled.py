@@ -123,12 +123,8 @@ class _InnerCompiler(Compiler):
         return found._replace(entry_point=entry)
 
 
-@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object, ctypes.py_object)
-def _refuse(_self: Any, _arguments: Any, _named: Any) -> Any:
-    raise TypeError("an inner function can be called by kernels only")
-
-
-_address_of_refusal = ctypes.cast(_refuse, ctypes.c_void_p).value or 0
+# what Python reaches that calls an inner function, which kernels only can: it calls what is not callable, a TypeError
+_address_of_refusal = ctypes.cast(ctypes.pythonapi.PyObject_CallNoArgs, ctypes.c_void_p).value or 0
 
 
 class _Kept:

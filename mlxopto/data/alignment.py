@@ -44,6 +44,8 @@ def align(x: np.ndarray, y: np.ndarray) -> Alignment:
     Correlates spectra that are whitened first, so that the phase of a unit's bass counts no more than a few of a thousand frequencies.
     """
     count = min(len(x), len(y))
+    if not count:
+        return Alignment(None, 0)
     parts = [_Part(x, y, start, length) for start, length in _parts(x[:count])]
     together = np.sum([part.whitened for part in parts], axis=0)
     lag = _peak(together, MAX_LAG)
