@@ -16,7 +16,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from mlxopto.errors import RequestError
+from mlxopto.errors import RequestError, WorkError
+from mlxopto.text import shown
 
 from .display import console
 
@@ -190,14 +191,19 @@ def _line(progress: Progress) -> str:
 
 
 def _tell(result: dict[str, Any]) -> None:
-    if "calibration" in result:
-        before, after = (result["calibration"][when] for when in ("before", "after"))
-        console.print(
-            f"calibration, recordings listened to: ESR {before['esr_median']:.2e} before, {after['esr_median']:.2e} after "
-            f"(medians of {after['takes']} takes)"
-        )
+    if "diverged" in result:
+        raise WorkError(f"the run has diverged: {result['diverged']}")
+    for when, scores in result.get("calibration", {}).items():
+        console.print(f"calibration, recordings listened to, {when}: {_errors(scores)}")
     for split, scores in result["test"].items():
-        error = f"ESR {scores['esr_median']:.2e}, gain error {scores['gain_error_db_rms']:.2f} dB RMS"
-        console.print(f"test, {split} settings: {error} (medians of {scores['takes']} takes)")
+        console.print(f"test, {shown(split)} settings: {_errors(scores)}")
     steps = f"{result['steps']} steps, " if "steps" in result else ""
-    console.print(f"weights {result['weights']}  ({result['parameters']} parameters, {steps}{result['seconds']:.0f} s)")
+    console.print(f"weights {shown(result['weights'])}  ({result['parameters']} parameters, {steps}{result['seconds']:.0f} s)")
+
+
+def _errors(scores: dict[str, Any]) -> str:
+    esr, gain = scores["esr_median"], scores["gain_error_db_rms"]
+    told = ", ".join(
+        ["no ESR" if esr is None else f"ESR {esr:.2e}", "no gain error" if gain is None else f"gain error {gain:.2f} dB RMS"]
+    )
+    return f"{told} (medians of {scores['takes']} takes)"

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,15 @@ class _Take:
 
 
 @dataclass(frozen=True)
+class _Medians:
+    """Errors on one split of the test takes, as they are told."""
+
+    esr_median: float | None
+    gain_error_db_rms: float | None
+    takes: int
+
+
+@dataclass(frozen=True)
 class _Result:
     """What a result.json must hold to be used."""
 
@@ -81,8 +90,10 @@ class _Result:
     weights: str
     parameters: int
     seconds: float
-    test: dict[str, dict[str, float | None]]
+    test: dict[str, _Medians]
     takes: dict[str, list[_Take]]
+    steps: int = 0
+    calibration: dict[str, _Medians] = field(default_factory=dict)
 
 
 def train(
