@@ -72,13 +72,14 @@ def _asked() -> Panel:
 
 def _control(name: str) -> Control:
     """Asks until it is a control."""
-    from mlxopto.controls import Control
+    from mlxopto.controls import Control, known_unit
 
     while True:
-        unit = _line("its unit (dB, dBu, ms, s, :1, %, or empty)")
+        given = _line("its unit (dB, dBu, ms, s, :1, %, or empty)")
         text = _line("its range or its positions (such as -40 to 0, or 0.1 to 30 log, or: slow, medium, fast)")
         found = _RANGE.fullmatch(text)
         try:
+            unit = known_unit(given)
             if found:
                 low, high = float(found[1]), float(found[2])
                 return Control(

@@ -8,14 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from mlxopto import compiling
 from mlxopto.errors import MlxoptoError, WorkError
+from mlxopto.text import shown
 
-console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+class _Console(Console):
+    """Names of files and devices are shown without what a terminal would obey."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        plain = ["\n".join(map(shown, item.split("\n"))) if isinstance(item, str) else item for item in objects]
+        super().print(*plain, **options)
+
+
+console = _Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 PATIENCE_S = 3.0
 LONG_S = 30.0  # files longer than this get a progress bar
 

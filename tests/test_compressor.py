@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlxopto
+from mlxopto import compressor
 from mlxopto.errors import RequestError
 from tests.conftest import untrained
 
@@ -80,3 +81,34 @@ def test_a_shipped_model_is_called_as_it_is_asked_for():
     """Its device is that of the larger one."""
     light = mlxopto.load("cl1b-light")
     assert (light.name, light.card.name) == ("cl1b-light", "cl1b")
+
+
+X = np.zeros(100, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda comp: comp(X, "48000"), "sample_rate must be a number, got str"),
+        (lambda comp: comp(X, True), "sample_rate must be a number, got bool"),
+        (lambda comp: comp("song.wav", 48000), "audio must be an array of floats, got str"),
+        (lambda comp: comp(None, 48000), "audio must be an array of floats, got NoneType"),
+        (lambda comp: comp(X, 48000, attack=[3]), "attack must be a number or text, got list"),
+        (lambda comp: comp(X, 48000, mix="a"), "mix must be a number, got str"),
+        (lambda comp: comp(X, 48000, link=3), "link must be text, got int"),
+        (lambda comp: comp.stream(channels=2.5), "channels must be a whole number, got float"),
+        (lambda comp: comp.stream(engine=None), "engine must be text, got NoneType"),
+        (lambda comp: comp.stream().set(makeup_db=[1]), "makeup_db must be a number, got list"),
+        (lambda comp: compressor.load(None), "name must be text or a path, got NoneType"),
+    ],
+)
+def test_a_wrong_type_is_a_type_error_that_names_the_argument(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(untrained())
+
+
+def test_a_level_in_dbfs_is_understood_where_the_model_knows_its_own():
+    comp = compressor.load("cl1b")
+    assert comp.stream(threshold="-30dBFS").setting["threshold"] == -10
+    with pytest.raises(RequestError, match="full scale is, is not known"):
+        untrained().stream(threshold="-30dBFS")

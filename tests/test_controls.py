@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxopto.controls import Control, Panel, latin_hypercube
+from mlxopto.controls import Control, Panel, known_unit, latin_hypercube
 from mlxopto.devices import DEVICES
 from mlxopto.errors import RequestError
 
@@ -49,6 +49,15 @@ def test_any_text_gives_a_value_in_range_or_a_request_error(text: str):
         ("FAST", 1),
         (" slow ", 150),
         ("3e0MS", 3),
+        ("3 mS", 3),
+        ("3 msec", 3),
+        ("3000 \u00b5s", 3),
+        ("3000 \u03bcs", 3),
+        ("3000 usec", 3),
+        ("0.003 sec", 3),
+        ("0,003 seconds", 3),
+        ("3,5ms", 3.5),
+        ("3\u00a0ms", 3),
     ],
 )
 def test_times_are_read_in_any_unit_of_time(text: str, value: float):
@@ -115,3 +124,53 @@ def test_latin_hypercube_puts_one_setting_into_each_slice_of_each_knob():
     for control in panel.controls:
         slices = sorted(int((control.normalise(s[control.name]) + 1) / 2 * 4) for s in settings)
         assert slices == [0, 1, 2, 3]
+
+
+def test_signs_and_levels_as_people_paste_them():
+    threshold = DEVICES["cl1b"].panel["threshold"]
+    assert threshold.parse("\u221210 dBu") == -10
+    assert threshold.parse("-20dBFS", dbu_at_full_scale=20.0) == 0
+    with pytest.raises(RequestError, match="and how many dBu full scale is, is not known"):
+        threshold.parse("-20 dBFS")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("quick", "got 'quick', which is no number and no position"),
+        ("3 kg", "got '3 kg', whose unit 'kg' does not fit"),
+        ("3 min", "whose unit 'min' does not fit"),
+        ("500ms", "got 500 ms, which is beyond that"),
+        ("inf", "got inf ms, which is beyond that"),
+        ("1,000 ms", "whose comma may be a point or stand for a thousand"),
+        ("x" * 500, "got 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx ..., which is no number"),
+    ],
+)
+def test_a_refusal_says_what_was_not_understood(text, why):
+    with pytest.raises(RequestError) as caught:
+        ATTACK.parse(text)
+    assert why in str(caught.value)
+
+
+def test_an_infinite_ratio_is_understood_and_beyond_the_range():
+    with pytest.raises(RequestError, match="got inf:1, which is beyond that"):
+        DEVICES["cl1b"].panel["ratio"].parse("inf:1")
+
+
+@pytest.mark.parametrize(
+    ("unit", "known"), [("mS", "ms"), ("sec.", "s"), ("\u00b5s", "us"), ("dB", "dB"), ("0=RMS 1=peak", "0=RMS 1=peak")]
+)
+def test_units_are_spelt_one_way(unit, known):
+    assert known_unit(unit) == known
+
+
+@pytest.mark.parametrize("unit", ["min", "ns", "hours", "Seconds per dB sec", "kS"])
+def test_an_unknown_unit_of_time_is_refused(unit):
+    with pytest.raises(RequestError, match=r"unit of time .* is not known; us, ms and s are"):
+        known_unit(unit)
+
+
+@pytest.mark.parametrize("value", [None, [3], True, {"value": 3}])
+def test_a_value_of_another_type_is_a_type_error_that_names_the_control(value):
+    with pytest.raises(TypeError, match="attack must be a number or text"):
+        DEVICES["cl1b"].panel.setting({"attack": value})

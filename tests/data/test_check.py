@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from mlxopto.data.check import reports
-from mlxopto.errors import RequestError
+from mlxopto.data.captures import CaptureSource
+from mlxopto.data.check import check, reports
+from mlxopto.data.formats import open_folder
+from mlxopto.errors import RequestError, UnusableError
 from tests.cli.test_bad_requests import run
 
 RATE = 48000
@@ -88,3 +90,46 @@ def test_the_command_prints_json_and_fails_where_something_cannot_be_used(captur
     plain = run("data", "check", captures)
     assert plain.returncode == 0
     assert "good.wav" in plain.stdout
+
+
+def test_mixed_rates_and_nothing_to_train_on_are_found_for_the_folder_as_a_whole(captures):
+    manifest = json.loads((captures / "manifest.json").read_text())
+    soundfile.write(captures / "x441.wav", soundfile.read(captures / "x.wav")[0], 44100, "FLOAT")
+    soundfile.write(captures / "y441.wav", soundfile.read(captures / "good.wav")[0], 44100, "FLOAT")
+    entries = [manifest[0], {**manifest[0], "input": "x441.wav", "target": "y441.wav"}]
+    (captures / "manifest.json").write_text(json.dumps([{**entry, "split": "unseen"} for entry in entries]))
+    judgement = check(captures)
+    assert not any(report.problems for report in judgement.reports)
+    rates, split = judgement.problems
+    assert "sample rates differ" in rates
+    assert "has no capture with the split train" in split
+    with pytest.raises(UnusableError) as caught:
+        CaptureSource(captures, 0)
+    assert caught.value.problems == judgement.problems
+
+
+def test_a_bypassed_unit_and_a_constant_offset_are_remarked(captures):
+    manifest = json.loads((captures / "manifest.json").read_text())
+    x, _ = soundfile.read(captures / "x.wav", dtype="float32")
+    soundfile.write(captures / "offset.wav", 0.5 * x + np.float32(0.02), RATE, "FLOAT")
+    entries = [{**manifest[0], "target": name} for name in ("x.wav", "offset.wav")]
+    (captures / "manifest.json").write_text(json.dumps(entries))
+    same, offset = check(captures).reports
+    assert not same.problems + offset.problems
+    assert "is its input" in same.remarks[0]
+    assert "has a constant offset of +0.0" in offset.remarks[0]
+    assert CaptureSource(captures, 0).remarks == same.remarks + offset.remarks
+
+
+def test_signaltrain_is_judged_by_training_as_by_check(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, (part, late) in enumerate((("Train", 0), ("Val", 0), ("Test", 150))):
+        (tmp_path / part).mkdir()
+        x = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
+        soundfile.write(tmp_path / part / f"input_{number}_.wav", x, RATE, "FLOAT")
+        soundfile.write(tmp_path / part / f"target_{number}_LA2A_3c__0__50.wav", np.roll(0.5 * x, late), RATE, "FLOAT")
+    (problem,) = [problem for report in reports(tmp_path) for problem in report.problems]
+    assert "is 150 samples late" in problem
+    with pytest.raises(UnusableError) as caught:
+        open_folder(tmp_path, 0)
+    assert caught.value.problems == [problem]
