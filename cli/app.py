@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -102,7 +104,7 @@ def main() -> None:
     try:
         if "" in sys.argv[1:]:
             raise RequestError("an argument is empty; leave it out, or give it a value")
-        app()
+        code = app(standalone_mode=False)
     except MlxoptoError as error:
         if isinstance(error, UnusableError) and len(error.problems) > 1:  # a line each, as `data check` has them
             for problem in error.problems:
@@ -113,21 +115,49 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        _end(f"mlxopto: {error.filename or 'the system'}: {error.strerror or error}", 1)
+        _end(
+            f"mlxopto: {error.filename or 'the system'}: {error.strerror or error}",
+            2 if error.errno == errno.ENAMETOOLONG else 1,
+        )
+    except typer.Abort:
+        _end("mlxopto: interrupted", 1)
     except MemoryError:
         _end("mlxopto: this takes more memory than there is", 1)
+    except Exception as error:
+        _end_usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_usage(error: Any) -> NoReturn:
+    """An option that does not exist, or a value that is none, as Typer found it; other errors go on."""
+    if not hasattr(error, "format_message"):
+        raise error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        _print(error.ctx.get_help())
+        sys.exit(2)
+    _end(f"mlxopto: {error.format_message()}", 2)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _mend_environment() -> None:
     """What would end a command before it begins, or garble what it prints, though it is no business of ours."""
-    if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)  # or the first file opened would be number 0, which MLX takes for a failure
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except (
+            OSError
+        ):  # or the first file opened would get that number, which MLX takes for a failure, and print() for the terminal
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    sys.stdout, sys.stderr = sys.stdout or os.fdopen(1, "w"), sys.stderr or os.fdopen(2, "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     os.environ["MPLBACKEND"] = "Agg"  # Jupyter asks for one that only Jupyter has
     for name in ("COLUMNS", "LINES", "NUMBA_NUM_THREADS"):
-        if not os.environ.get(name, "1").isdecimal() or int(os.environ.get(name, "1")) == 0:
+        if not re.fullmatch("[1-9][0-9]{0,4}", os.environ.get(name, "1")):
             del os.environ[name]
     if os.environ.pop("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         print("mlxopto: NUMBA_DISABLE_JIT is not followed: the engine is native code", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlxopto.errors import RequestError, WorkError
-from mlxopto.text import sentence
+from mlxopto.text import sentence, shown
 
 from . import knobs
 from .display import console, drawing, share_done
@@ -111,13 +112,15 @@ def _files(
             raise RequestError(f"--plot draws one file, got {len(pairs)}")
         if plot.suffix.lower() != ".png":
             raise RequestError(f"--plot must name a .png file, got {plot}")
+        if os.path.realpath(plot) in {os.path.realpath(path) for pair in pairs for path in pair}:
+            raise RequestError(f"{plot} is an input or output, and would be the picture too; give another name to --plot")
         files.check_writable(plot, options.force)
     for header, _ in jobs:
         if header.remark:
-            console.print(header.remark)
+            console.print(shown(header.remark))
         if header.sample_rate != compressor.sample_rate:
             console.print(
-                f"{header.path.name}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
+                f"{shown(header.path.name)}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
             )
     total = sum(header.samples / header.sample_rate for header, _ in jobs)
     with share_done(pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} files", total) as progress:
@@ -168,6 +171,7 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
 
 
 def _tell(report: FileReport, subtype_in: str) -> None:
+    output = shown(str(report.output))
     loudness = (
         "" if report.lufs_in is None or report.lufs_out is None else f", {report.lufs_in:.1f} to {report.lufs_out:.1f} LUFS"
     )
@@ -179,7 +183,7 @@ def _tell(report: FileReport, subtype_in: str) -> None:
         else ""
     )
     console.print(
-        f"{report.output}  gain reduction {report.gain_reduction_mean_db:.1f} dB mean, {report.gain_reduction_max_db:.1f} dB deepest"
+        f"{output}  gain reduction {report.gain_reduction_mean_db:.1f} dB mean, {report.gain_reduction_max_db:.1f} dB deepest"
         f"{loudness}, {report.real_time_factor:.0f} times real time{kept}{clipped}{lost}"
     )
 

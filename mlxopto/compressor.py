@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -23,6 +22,8 @@ from mlxopto.text import quoted
 
 LINKS = ("off", "max", "mean")
 MAKEUP_DB = 60  # at most, either way
+MOST_CHANNELS = 1024
+RATES = (1000, 768_000)  # Hz that whole signals may have
 
 
 def _check_type(name: str, value: object, kind: Any, otherwise: object = ...) -> None:
@@ -70,8 +71,9 @@ class Compressor:
             TypeError: an argument of another type.
         """
         _check_type("sample_rate", sample_rate, Real)
-        if not 0 < sample_rate < math.inf:
-            raise RequestError(f"sample_rate must be above 0, got {sample_rate}")
+        low, high = RATES
+        if not low <= sample_rate <= high:
+            raise RequestError(f"sample_rate must be above 0, from {low} to {high} Hz, got {quoted(sample_rate)}")
         signal = _audio(x)
         columns = signal[:, None] if signal.ndim == 1 else signal
         if columns.ndim != 2 or not columns.shape[1]:
@@ -116,6 +118,8 @@ class Compressor:
         _check_type("sample_rate", sample_rate, Real, None)
         _check_type("engine", engine, str)
         _check_type("link", link, str, None)
+        if not isinstance(extrapolate, bool):
+            raise TypeError(f"extrapolate must be true or false, got {type(extrapolate).__name__}")
         return Stream(
             self,
             channels,
@@ -202,8 +206,11 @@ class Stream:
         audio = _audio(block)
         if audio.shape not in ((len(audio), self.channels), (len(audio),) if self.channels == 1 else None):
             raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
-        heard = None if key is None else _audio(key).reshape(len(key), -1)
+        heard = None if key is None else _audio(key)
         if heard is not None:
+            heard = heard[:, None] if heard.ndim == 1 else heard
+            if not heard.shape[1]:
+                raise RequestError("a key must have at least one column, got none")
             if not self._takes_key:
                 raise RequestError("this network makes its output from what it hears, so it takes no side-chain")
             check_link(self.link, self.channels, heard.shape[1])
@@ -225,12 +232,12 @@ class Stream:
         """
         if not isinstance(self._engine, NativeEngine):
             raise RequestError("controls move on the native engine only: engine cpu, a model of the architecture opto")
+        _check_type("channel", channel, Integral, None)
         if channel is not None and (self.link != "off" or not 0 <= channel < self.channels):
             raise RequestError(
                 f"channel must be one of {self.channels} that are not linked, got {channel} with link {self.link}"
             )
         changed = Mix(self.mix.mix if mix is None else mix, self.mix.makeup_db if makeup_db is None else makeup_db)
-        _check_type("channel", channel, Integral, None)
         given = self._compressor.setting(controls)
         setting = {**self.setting, **{name: given[name] for name in controls}}
         self._engine.aim(self.panel.normalise(setting), *changed.levels, channel)
@@ -253,8 +260,8 @@ def check_link(link: str | None, channels: int, keys: int = 0) -> str:
     link = link or ("off" if channels == 1 else "max")
     if link not in LINKS:
         raise RequestError(f"link must be one of {', '.join(LINKS)}, got {quoted(link)}")
-    if channels < 1:
-        raise RequestError(f"channels must be at least 1, got {channels}")
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise RequestError(f"channels must be at least 1 and at most {MOST_CHANNELS}, got {quoted(channels)}")
     if link == "off" and keys not in (0, 1, channels):
         raise RequestError(f"{channels} channels that are not linked need 1 or {channels} side-chain channels, got {keys}")
     return link
@@ -290,13 +297,18 @@ def _engine(model: Network, name: str, channels: int, link: str, sample_rate: in
 
 def _audio(x: np.ndarray) -> np.ndarray:
     """Finite float32, whatever float came; whole numbers are refused, because only their owner knows their full scale."""
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise TypeError(f"audio must be an array of floats, got {type(x).__name__}") from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"audio must be an array of floats, got {type(x).__name__}")
     if not np.issubdtype(array.dtype, np.floating):
         raise RequestError(f"audio must be float with full scale +-1, got {array.dtype}")
     if array.ndim not in (1, 2) or not (np.abs(array) <= LOUDEST).all():
-        raise RequestError(f"audio must be finite numbers (samples,) or (samples, channels), got the shape {array.shape}")
+        raise RequestError(
+            f"audio must be finite numbers up to {LOUDEST:g}, (samples,) or (samples, channels), got the shape {array.shape}"
+        )
     return array.astype(np.float32, copy=False)
 
 

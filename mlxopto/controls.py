@@ -27,6 +27,7 @@ _SPELLINGS = {
 _UNITS = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 _TIMES = re.compile(r"[a-z]?s|.*sec(ond)?s?|min|mins|minutes?|h|hrs?|hours?|days?")  # words that mean a time
 
+FURTHEST = 100.0  # half travels from the middle, to which a value may be extrapolated
 LONGEST_WORD = 40  # characters of a name, a unit or a position
 
 Setting = dict[str, float]
@@ -114,6 +115,8 @@ class Control:
         """
         value = _real(value)
         inside = self.low <= value <= self.high or (extrapolate and self.taper != "steps" and math.isfinite(value))
+        if extrapolate and inside and self.taper == "linear" and abs(self.normalise(value)) > FURTHEST:
+            raise self._refusal(self.format(value), "which is too far beyond that")
         if not inside or (self.taper == "log" and value <= 0):
             raise self._refusal(self.format(value), "which is no number" if math.isnan(value) else "which is beyond that")
         if self.taper == "steps" and value != round(value):
@@ -234,13 +237,15 @@ class Panel:
             RequestError: an unknown control or a value that it does not accept.
             TypeError: a value that is neither a number nor text.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"a setting must be a mapping of controls to values, got {type(values).__name__}")
         setting = {control.name: control.start for control in self.controls}
         for name, value in values.items():
             control = self[name]
             if isinstance(value, str):
                 setting[name] = control.parse(value, extrapolate=extrapolate, dbu_at_full_scale=dbu_at_full_scale)
             elif isinstance(value, Real) and not isinstance(value, bool):
-                setting[name] = control.check(float(value), extrapolate=extrapolate)
+                setting[name] = control.check(value, extrapolate=extrapolate)
             else:
                 raise TypeError(f"{name} must be a number or text, got {type(value).__name__}")
         return setting

@@ -202,7 +202,9 @@ def render_file(source: Path, target: Path, compressor: Compressor, options: Ren
                 "lower --makeup, take --subtype FLOAT, or allow it with --clip"
             )
     seconds = time.perf_counter() - start
-    not_kept = tuple(carried.lost_in(audio.WRITABLE[target.suffix.lower()]))
+    written = audio.Metadata.of(target).tags
+    lost = [*carried.lost_in(audio.WRITABLE[target.suffix.lower()]), *(name for name in carried.tags if name not in written)]
+    not_kept = tuple(dict.fromkeys(lost))
     return meters.report(target, subtype, writer.peak, clipped, seconds, not_kept)
 
 

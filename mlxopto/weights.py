@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -97,9 +98,9 @@ def find(name: str) -> Path:
     if name in shipped_files:
         return shipped_files[name]
     path = Path(name)
-    if path.is_dir() and (path / f"weights{SUFFIX}").is_file():
+    if os.path.isfile(path / f"weights{SUFFIX}"):  # noqa: PTH113  pathlib raises for a name that is too long
         return path / f"weights{SUFFIX}"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113
         raise RequestError(
             f"there is no model {quoted(name)}: the shipped models are {', '.join(shipped_files)}, or give a weights file"
         )

@@ -302,3 +302,41 @@ def test_any_damage_to_a_head_is_read_or_refused(tmp_path_factory, data):
         audio.Metadata.of(path)
     except RequestError:
         pass
+
+
+def test_a_flac_of_unknown_length_is_read_and_one_behind_an_id3_tag_keeps_its_blocks(tmp_path):
+    soundfile.write(tmp_path / "x.flac", SECOND, 48000)
+    data = bytearray((tmp_path / "x.flac").read_bytes())
+    data[21] &= 0xF0  # the 36 bits of the length, behind "fLaC", the block's head and 13 bytes
+    data[22:26] = bytes(4)
+    (tmp_path / "pipe.flac").write_bytes(data)
+    assert audio.info(tmp_path / "pipe.flac").samples == 48000
+    np.testing.assert_allclose(audio.read(tmp_path / "pipe.flac")[0][:, 0], SECOND, atol=1e-4)
+    (tmp_path / "id3.flac").write_bytes(b"ID3\x04\0\0\0\0\0\x05" + bytes(5) + (tmp_path / "x.flac").read_bytes())
+    assert audio.Metadata.of(tmp_path / "id3.flac").kind == "FLAC"
+
+
+@pytest.mark.parametrize(("size", "samples"), [(0, 48000), (0xFFFFFFFF, 48000), (100, 48000), (96000, 48000), (96100, None)])
+def test_an_au_file_is_judged_by_its_size_too(tmp_path, size, samples):
+    data = (SECOND * 32767).round().astype(">i2").tobytes()
+    (tmp_path / "x.au").write_bytes(b".snd" + struct.pack(">IIIII", 24, size, 3, 48000, 1) + data)
+    if samples is None:
+        with pytest.raises(RequestError, match="is cut short"):
+            audio.info(tmp_path / "x.au")
+    else:
+        assert audio.info(tmp_path / "x.au").samples == samples
+
+
+@pytest.mark.parametrize("size", [0, (1 << 64) - 1, 1 << 63])
+def test_an_rf64_that_was_not_finished_is_read(tmp_path, size):
+    body = b"WAVE" + chunk(b"ds64", struct.pack("<QQQI", size, size, 0, 0)) + fmt() + chunk(b"data", pcm(SECOND), 0xFFFFFFFF)
+    (tmp_path / "x.wav").write_bytes(b"RF64" + struct.pack("<I", 0xFFFFFFFF) + body)
+    assert audio.info(tmp_path / "x.wav").samples == 48000
+
+
+def test_a_sample_beyond_any_sound_is_named_with_its_place(tmp_path):
+    x = np.zeros(3000, np.float32)
+    x[2345] = 1e30
+    soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
+    with pytest.raises(RequestError, match=r"x\.wav has a sample that is far beyond any sound, at sample 2345"):
+        audio.read(tmp_path / "x.wav")

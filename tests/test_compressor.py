@@ -99,6 +99,10 @@ X = np.zeros(100, np.float32)
         (lambda comp: comp.stream(channels=2.5), "channels must be a whole number, got float"),
         (lambda comp: comp.stream(engine=None), "engine must be text, got NoneType"),
         (lambda comp: comp.stream().set(makeup_db=[1]), "makeup_db must be a number, got list"),
+        (lambda comp: comp([[0.0], [0.0, 1.0]], 48000), "audio must be an array of floats, got list"),
+        (lambda comp: comp.setting("attack"), "a setting must be a mapping"),
+        (lambda comp: comp.stream(2, link="off").set(channel="a"), "channel must be a whole number, got str"),
+        (lambda comp: comp.stream(extrapolate="no"), "extrapolate must be true or false, got str"),
         (lambda comp: compressor.load(None), "name must be text or a path, got NoneType"),
     ],
 )
@@ -112,3 +116,21 @@ def test_a_level_in_dbfs_is_understood_where_the_model_knows_its_own():
     assert comp.stream(threshold="-30dBFS").setting["threshold"] == -10
     with pytest.raises(RequestError, match="full scale is, is not known"):
         untrained().stream(threshold="-30dBFS")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda comp: comp(X, 1e-9), "sample_rate must be above 0, from 1000 to 768000 Hz"),
+        (lambda comp: comp(X, 10**400), "sample_rate must be above 0, from 1000 to 768000 Hz, got a huge number"),
+        (lambda comp: comp.stream(attack=10**400), "attack must be"),
+        (lambda comp: comp.stream(channels=10**30), "channels must be at least 1 and at most 1024"),
+        (lambda comp: comp.stream(2)(np.zeros((9, 2)), key=np.zeros((9, 0))), "at least one column"),
+        (lambda comp: comp.stream(2)(np.zeros((9, 2)), key=np.zeros((0, 2))), "a key must have the block's 9 samples"),
+        (lambda comp: compressor.load("z" * 5000), "there is no model"),
+        (lambda comp: comp.stream(threshold=1e300, extrapolate=True), "which is too far beyond that"),
+    ],
+)
+def test_absurd_values_are_requests_that_are_refused(call, message):
+    with pytest.raises(RequestError, match=message):
+        call(untrained())

@@ -15,6 +15,7 @@ from typing import BinaryIO
 MOST_CHUNKS, LARGEST_CHUNK, LARGEST_IN_ALL = 1000, 1 << 24, 1 << 26  # number and bytes of chunks that are carried along
 _PLACEHOLDERS = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 _TRAILERS = (b"ID3", b"TAG", b"APETAGEX")  # tags behind a file that is complete
+_LOOK = 1 << 16  # bytes at both ends of what may be audio
 _UNFINISHED_S = 0.1  # as much audio as this beyond what the header says is no padding
 _OF_AUDIO = {  # chunks that describe the samples, and are made anew with them
     "WAVE": {b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR", b"bpad", b"slnt"},
@@ -25,6 +26,18 @@ _ENCODINGS = {
     ("WAVE", 3, 64): "DOUBLE", ("WAVE", 6, 8): "ALAW", ("WAVE", 7, 8): "ULAW",
     ("AIFF", 1, 8): "PCM_S8", ("AIFF", 1, 16): "PCM_16", ("AIFF", 1, 24): "PCM_24", ("AIFF", 1, 32): "PCM_32",
 }  # fmt: skip
+
+
+_AU_ENCODINGS = {
+    1: ("ULAW", 1),
+    2: ("PCM_S8", 1),
+    3: ("PCM_16", 2),
+    4: ("PCM_24", 3),
+    5: ("PCM_32", 4),
+    6: ("FLOAT", 4),
+    7: ("DOUBLE", 8),
+    27: ("ALAW", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Chunk:
 class Layout:
     """Where the audio of a file lies, in bytes, and what the header claims of it. rate in Hz; subtype: None where only its codec knows."""
 
-    form: str  # WAVE or AIFF
+    form: str  # WAVE, AIFF or AU
     at: int
     promised: int
     there: int
@@ -74,6 +87,8 @@ def read(file: BinaryIO) -> Layout | None:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
+    if head[:4] == b".snd":
+        return _au(file, size)
     form = {b"RIFFWAVE": "WAVE", b"RF64WAVE": "WAVE", b"FORMAIFF": "AIFF", b"FORMAIFC": "AIFF"}.get(head[:4] + head[8:])
     if form is None:
         return None
@@ -96,16 +111,40 @@ def read(file: BinaryIO) -> Layout | None:
     return None
 
 
+def _au(file: BinaryIO, size: int) -> Layout | None:
+    """An AU file: its size, where it is known, stands in six words at the front."""
+    words = _bytes(file, 0, 24)
+    if len(words) < 24:
+        return None
+    at, promised, encoding, rate, channels = struct.unpack(">IIIII", words[4:])
+    if encoding not in _AU_ENCODINGS or not channels or at < 24 or at > size:
+        return None
+    subtype, width = _AU_ENCODINGS[encoding]
+    known = promised and not _is_placeholder(promised)
+    there = min(promised, size - at) if known and abs(size - at - promised) < _LOOK and promised >= size - at - 8 else size - at
+    return Layout("AU", at, promised, there, channels * width, channels, rate, subtype, 0, (), ())
+
+
 def info_list(strings: dict[str, str]) -> bytes:
     """A LIST chunk's data of the tags that RIFF knows, by libsndfile's names of them; empty without any."""
-    entries = [(name, strings[key].encode() + b"\0") for key, name in _INFO.items() if key in strings]
+    entries = [(name, strings[key].encode() + b"\0") for key, name in INFO.items() if key in strings]
     return b"INFO" + b"".join(packed(name, data, "<") for name, data in entries) if entries else b""
 
 
-_INFO = {
+INFO = {  # of a LIST chunk, by libsndfile's names
     "title": b"INAM", "artist": b"IART", "album": b"IPRD", "comment": b"ICMT", "date": b"ICRD", "genre": b"IGNR", "copyright": b"ICOP",
     "software": b"ISFT", "tracknumber": b"ITRK",
 }  # fmt: skip
+
+
+def info_names(data: bytes) -> set[bytes]:
+    """Names of the entries of a LIST chunk's INFO."""
+    names, at = set(), 4
+    while at + 8 <= len(data):
+        names.add(data[at : at + 4])
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return names
 
 
 def packed(name: bytes, data: bytes, order: str) -> bytes:
@@ -148,7 +187,7 @@ def _layout(
         return None
     channels, rate, frame, subtype, mask = found
     there = _audio_bytes(file, form, at, promised, size, rate * frame)
-    if there <= promised:  # what stands behind audio of a length that is known
+    if there <= promised and at + promised <= size:  # what stands behind audio of a length that is known
         for name, start, claimed in _walk(file, at + promised + promised % 2, size, "<" if form == "WAVE" else ">"):
             accompanying.add(file, name, start, min(claimed, size - start), early=False)
     chunks, left_out = tuple(accompanying.chunks), tuple(accompanying.left_out)
@@ -167,6 +206,8 @@ def _audio_bytes(file: BinaryIO, form: str, at: int, promised: int, size: int, a
         return promised + ((left - promised) >> 32 << 32)
     if left - promised < _UNFINISHED_S * a_second or _bytes(file, behind, 8).startswith(_TRAILERS):
         return promised
+    if not any(_bytes(file, behind, _LOOK)) and not any(_bytes(file, max(behind, size - _LOOK), _LOOK)):
+        return promised  # room that was never written to
     return left
 
 

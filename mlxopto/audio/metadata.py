@@ -41,7 +41,7 @@ class Metadata:
 
     def lost_in(self, kind: str) -> list[str]:
         """Names of what a file of another kind cannot keep."""
-        lost = list(self.left_out)
+        lost = [f"{name} (too large)" for name in self.left_out]
         if kind != self.kind:
             lost += [chunk.name.decode().strip() for chunk in self.chunks if not _is_tags(chunk)]
             lost += [_FLAC_KEPT[block] for block, data in self.blocks if block != 4 or _other_tags(data)]
@@ -59,11 +59,12 @@ class Metadata:
             ):
                 tags = {name: text for name in TAGS if (text := getattr(sound, name))}
             file.seek(0)
+            _skip_id3(file)
             if file.read(4) == _FLAC_MAGIC:
                 blocks = tuple((kind, data) for kind, data in _flac_blocks(file) if kind in _FLAC_KEPT)
                 return Metadata("FLAC", blocks=blocks, tags=tags)
             found = layout.read(file)
-        if found is None:
+        if found is None or found.form == "AU":
             return Metadata(tags=tags)
         kind = {"WAVE": "WAV", "AIFF": "AIFF"}[found.form]
         return Metadata(kind, found.chunks, mask=found.mask, tags=tags, left_out=found.left_out)
@@ -117,7 +118,16 @@ def _flac_blocks(file: BinaryIO) -> list[tuple[int, bytes]]:
 
 def _is_tags(chunk: Chunk) -> bool:
     """Whether libsndfile reads all that it says as `TAGS`."""
-    return chunk.data[:4] == b"INFO" or chunk.name in (b"NAME", b"AUTH", b"(c) ", b"ANNO")
+    if chunk.data[:4] == b"INFO":
+        return layout.info_names(chunk.data) <= set(layout.INFO.values())
+    return chunk.name in (b"NAME", b"AUTH", b"(c) ", b"ANNO")
+
+
+def _skip_id3(file: BinaryIO) -> None:
+    """Goes past a tag that some programs put before a FLAC."""
+    head = file.read(10)
+    size = sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(reversed(head[6:])))
+    file.seek(10 + size if head[:3] == b"ID3" else 0)
 
 
 def _other_tags(data: bytes) -> bool:

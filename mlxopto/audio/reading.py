@@ -24,8 +24,9 @@ RATES = (1000, 768_000)  # Hz; what a header says beyond is no sound
 MOST_CHANNELS = 256
 MOST_SAMPLES = 1 << 27  # of all channels, read at once: 512 MB
 # libsndfile's log of a file whose audio chunk is longer than the file, in formats of which `layout` knows nothing
-_CUT_SHORT = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_CUT_SHORT = re.compile(r"^ ?(?:data|SSND|riff) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _UNKNOWN = 1 << 62  # a length that a stream's header does not give
+LOUDEST = 1e12  # of a sample; beyond is damage, not sound
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def info(path: Path) -> SoundInfo:
     """
     with _open(path) as (sound, found):
         _check(path, sound, found)
-        samples = _length(sound)
+        samples = _length(sound, path)
         if samples <= 0:
             raise RequestError(f"{path} holds no audio: its length is 0 samples")
         remark = ""
@@ -65,7 +66,7 @@ def read_blocks(path: Path, block: int = BLOCK, start: int = 0, end: int | None 
     """
     with _open(path) as (sound, found):
         _check(path, sound, found)
-        length = _length(sound)
+        length = _length(sound, path)
         last = length if end is None else min(end, length)
         at = min(start, last)
         _skip(sound, path, at)
@@ -73,9 +74,10 @@ def read_blocks(path: Path, block: int = BLOCK, start: int = 0, end: int | None 
             part = _part(sound, path, at, min(block, last - at))
             if not len(part):
                 raise RequestError(f"{path} is cut short: its header promises {length} samples, {at} are there")
-            if not np.isfinite(part).all():
-                bad = at + int(np.argwhere(~np.isfinite(part))[0][0])
-                raise RequestError(f"{path} has a sample that is not a number or infinite, at sample {bad}")
+            if not (np.abs(part) <= LOUDEST).all():
+                bad = int(np.argwhere(~(np.abs(part) <= LOUDEST))[0][0])
+                what = "far beyond any sound" if np.isfinite(part[bad]).all() else "not a number or infinite"
+                raise RequestError(f"{path} has a sample that is {what}, at sample {at + bad}")
             at += len(part)
             yield part
 
@@ -116,12 +118,23 @@ def _open(path: Path) -> Iterator[tuple[soundfile.SoundFile, Layout | None]]:
             file = opened.enter_context(path.open("rb"))
             found = layout.read(file)
             raw = found and found.misled and _raw(path, file, found)
-            sound = raw or soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
+            sound = raw or _decoder(path)
         except OSError as error:
             raise RequestError(f"{path} cannot be opened: {error.strerror}") from error
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             raise RequestError(f"{path} is not a sound file that can be read: {_reason(error)}") from error
-        yield opened.enter_context(sound), found
+        try:
+            yield opened.enter_context(sound), found
+        except soundfile.LibsndfileError as error:
+            raise RequestError(f"{path} is damaged or cut short: {_reason(error)}") from error
+
+
+def _decoder(path: Path) -> soundfile.SoundFile:
+    """libsndfile's own view of a file; one of unknown length cannot seek, though it says so."""
+    sound = soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
+    if sound.frames >= _UNKNOWN:
+        sound.seekable = lambda: False
+    return sound
 
 
 def _raw(path: Path, file: BinaryIO, found: Layout) -> soundfile.SoundFile:
@@ -172,14 +185,14 @@ def _check(path: Path, sound: soundfile.SoundFile, found: Layout | None) -> None
         raise RequestError(f"{path} is cut short: its header promises {cut[1]} bytes of audio, {cut[2]} are there")
 
 
-def _length(sound: soundfile.SoundFile) -> int:
-    """Samples a channel; counted where a stream's header gives none."""
+def _length(sound: soundfile.SoundFile, path: Path) -> int:
+    """Samples a channel; counted, in a second pass because the first cannot go back, where a stream's header gives none."""
     if sound.frames < _UNKNOWN:
         return int(sound.frames)
     count, block = 0, np.empty((BLOCK // sound.channels + 1, sound.channels), np.float32)
-    while got := len(sound.read(out=block)):
-        count += got
-    sound.seek(0)
+    with _decoder(path) as other:
+        while got := len(other.read(out=block)):
+            count += got
     return count
 
 

@@ -175,3 +175,38 @@ def test_extrapolation_is_allowed_with_a_warning(song, weights_file):
     assert result.returncode == 0
     assert "warning: attack 400 ms is outside 0.5 ms to 300 ms" in result.stderr
     assert json.loads(result.stdout)["controls"]["attack"] == {"value": 400.0, "unit": "ms"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["render", "--nope"], ["frob"], ["render", "x.wav", "--mix", "abc"], ["study", "nosuch"], ["render", ""]]
+)
+def test_an_option_or_command_that_is_none_is_a_sentence_of_ours(arguments):
+    result = run(*arguments)
+    refused(result)
+    assert result.stderr.startswith("mlxopto: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_picture_does_not_take_the_place_of_a_recording(song, weights_file):
+    picture = song.rename(song.with_name("song.png"))
+    before = picture.read_bytes()
+    command = ("render", picture, "-o", song.with_name("o.wav"), "--model", weights_file, "--plot", picture, "--force")
+    refused(run(*command), "would be the picture too")
+    assert picture.read_bytes() == before
+
+
+def test_closed_streams_end_nothing_and_errors_stay_out_of_the_output(song, weights_file):
+    command = f"{sys.executable} -c 'from mlxopto_cli.app import main; main()' render"
+    result = subprocess.run(f"{command} nothing.wav --json 2>&-", shell=True, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    good = f"{command} {song} --model {weights_file} -o {song.with_name('o.wav')} <&- >&- 2>&-"
+    assert subprocess.run(good, shell=True, check=False).returncode == 0
+    assert soundfile.info(str(song.with_name("o.wav"))).frames == 96000
+
+
+def test_names_with_line_breaks_and_escape_sequences_are_shown_without_them(song, weights_file):
+    path = song.rename(song.with_name("a\nmlxopto: all is well\n\x1b[31m.wav"))
+    result = run("render", path, "--model", weights_file)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "\x1b" not in result.stderr
