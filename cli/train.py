@@ -86,14 +86,14 @@ def train(
     if resume:
         _same_as_before(folder, {**given, "quick": True} if quick else given)
         with _display() as show:
-            result = run.resume(folder, show, ranks)
+            result = run.resume(folder, show, ranks, tell=console.print)
     else:
         config = _configuration(given, quick)
         if config.quick and ranks.first:
             console.print("quick: less data and a few minutes, so the result is clearly worse than a full run")
         try:
             with _display() as show:
-                result = run.train(config, folder, show, ranks)
+                result = run.train(config, folder, show, ranks, tell=console.print)
         except KeyboardInterrupt:
             begun = folder / (run.CONFIG if config.calibrate else run.CHECKPOINT)
             if begun.exists() and ranks.first:

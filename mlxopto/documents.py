@@ -35,7 +35,7 @@ def read_json(path: Path, kind: Any, others: bool = False) -> Any:
 
 def parse_json(data: bytes | str, kind: Any, where: str, others: bool = False) -> Any:
     """JSON from `where` as `typed` gives it; raises as `read_json`."""
-    text = data if isinstance(data, str) else _decoded(data, where)
+    text = data if isinstance(data, str) else _decoded(data, f"{where} is not JSON")
     try:
         document = json.loads(text, parse_constant=lambda _: None)  # NaN, which JSON does not have, is no number
     except (ValueError, RecursionError) as error:
@@ -46,7 +46,7 @@ def parse_json(data: bytes | str, kind: Any, where: str, others: bool = False) -
 
 def read_toml(path: Path, kind: Any) -> Any:
     """What a TOML file holds; raises as `read_json`."""
-    text = _decoded(files.read_bytes(path, LARGEST_TOML), str(path))
+    text = _decoded(files.read_bytes(path, LARGEST_TOML), f"{path} is not TOML")
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -159,14 +159,14 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decoded(data: bytes, complaint: str) -> str:
     """UTF-8, with or without a byte order mark."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:
-        raise RequestError(f"{where} is UTF-16 or UTF-32 text; save it as UTF-8")
+        raise RequestError(f"{complaint}: it may be UTF-16 or UTF-32; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{where} is not UTF-8 text: byte {error.start} does not fit; save it as UTF-8") from error
+        raise RequestError(f"{complaint}: byte {error.start} is no UTF-8 text; save it as UTF-8") from error
 
 
 def _said(error: Exception) -> str:

@@ -20,7 +20,7 @@ LONGEST_NAME, LONGEST_PLAIN = (
     200,
 )  # characters of a name that is made from what another file says, and of one that it may say
 _LOCK = ".mlxopto-lock"
-_TEMPORARY = re.compile(r"\.mlxopto-(\d{1,9})-[0-9a-f]{16}(\.\w*)?", re.ASCII)
+_TEMPORARY = re.compile(r"\..{0,32}-mlxopto-(\d{1,9})-[0-9a-f]{16}(\.\w*)?", re.ASCII | re.DOTALL)
 
 
 def check_writable(path: Path, force: bool) -> None:
@@ -57,7 +57,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[Path]:
         RequestError: a file has appeared at `path` meanwhile, unless `force`.
         WorkError: the system refuses a write (a full disk, say).
     """
-    temporary = path.parent / f".mlxopto-{os.getpid()}-{secrets.token_hex(8)}{path.suffix[:16]}"
+    temporary = path.parent / f".{path.stem[:32]}-mlxopto-{os.getpid()}-{secrets.token_hex(8)}{path.suffix[:16]}"
     _sweep_once(path.parent)
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)

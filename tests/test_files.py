@@ -63,9 +63,9 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
         assert f"-{living.pid}-" in left.name
     finally:
         end(living)
-    (tmp_path / ".mlxopto-notes").write_text("none of ours")
+    (tmp_path / ".x-mlxopto-notes").write_text("none of ours")
     files.sweep(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [".mlxopto-notes"]
+    assert [p.name for p in tmp_path.iterdir()] == [".x-mlxopto-notes"]
 
 
 def test_a_folder_is_worked_in_by_one_process_and_a_killed_one_holds_nobody_up(tmp_path):
@@ -98,7 +98,7 @@ def test_many_processes_take_turns_in_a_folder(tmp_path):
 def test_an_unused_folder_holds_nothing_but_leftovers(tmp_path):
     assert files.is_unused(tmp_path / "missing")
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    leftover = tmp_path / f".mlxopto-{int(dead.stdout)}-0123456789abcdef.json"
+    leftover = tmp_path / f".a-mlxopto-{int(dead.stdout)}-0123456789abcdef.json"
     leftover.touch()
     assert files.is_unused(tmp_path)
     assert not leftover.exists()

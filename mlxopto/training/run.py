@@ -62,6 +62,11 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Tell = Callable[[str], None]  # hears what may be odd about the recordings
+
+
+def _silent(_remark: str) -> None:
+    """For those who do not want to hear."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class _Result:
 
 
 def train(
-    config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True
+    config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent
 ) -> dict[str, Any] | None:
     """Trains from the start into a new folder and returns the result, as in result.json, on the first rank; None on the others.
 
@@ -109,12 +114,15 @@ def train(
     config = replace(config, engine=engine(config))
     with mx.stream(_DEVICES[config.engine]):
         source = open_source(config)
-        _tell_remarks(source, ranks)
+        for remark in source.remarks if ranks.first else ():
+            tell(remark)
         if config.calibrate:
             if ranks.size > 1:
                 raise RequestError("calibration runs on one machine, without mlx.launch")
+            model = new_model(config, source)
+            calibration.check(model, _listened_to(source), source.sample_rate)  # before there is a folder
             with _begun(folder, config):
-                return _calibrated(config, source, new_model(config, source), folder, report, pictures)
+                return _calibrated(config, source, model, folder, report, pictures)
         if not source.validation:
             raise RequestError(
                 f"{source.description}, have no split val; at least 3 training settings are needed, or captures marked val"
@@ -127,7 +135,9 @@ def train(
             return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
 
-def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True) -> dict[str, Any] | None:
+def resume(
+    folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent
+) -> dict[str, Any] | None:
     """Goes on with an interrupted run, to the same weights as if it had not been; a finished run only gives its result.
 
     Raises:
@@ -141,7 +151,8 @@ def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = 
     with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(_DEVICES[config.engine]):
         files.sweep(folder)
         source = open_source(config)
-        _tell_remarks(source, ranks)
+        for remark in source.remarks if ranks.first else ():
+            tell(remark)
         if config.calibrate:  # takes minutes: from the beginning
             return _calibrated(config, source, new_model(config, source), folder, report, pictures)
         run = _Run(folder, Trainer(config, source, ranks), fingerprint(source), report, ranks, pictures)
@@ -181,12 +192,6 @@ def open_source(config: TrainConfig) -> Source:
     if config.settings:
         size["settings"] = config.settings
     return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material, **size)
-
-
-def _tell_remarks(source: Source, ranks: Ranks) -> None:
-    if ranks.first:
-        for remark in source.remarks:
-            warnings.warn(remark, Notice, stacklevel=2)
 
 
 def engine(config: TrainConfig) -> str:
