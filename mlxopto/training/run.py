@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from mlxopto.data.resampled import ResampledSource
 from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
-from mlxopto.errors import Notice, RequestError, WorkError
+from mlxopto.errors import MlxoptoError, Notice, RequestError, WorkError
 from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import Network, Opto, parameter_count
 from mlxopto.scan import gpu
@@ -146,6 +146,9 @@ def resume(
     """
     config = TrainConfig.load(folder / CONFIG)
     if (result := finished(folder)) is not None:
+        if ranks.first:
+            with suppress(MlxoptoError), files.alone_in(folder):
+                files.sweep(folder)  # it may have been killed while it drew its pictures
         return result if ranks.first else None
     config = replace(config, engine=engine(config))
     with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(_DEVICES[config.engine]):

@@ -36,6 +36,7 @@ from mlxopto.capture.plan import Take
 from mlxopto.controls import Control, Panel
 from mlxopto.data.captures import panel_document
 from mlxopto.errors import MlxoptoError
+from mlxopto.text import sentence
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
 from tests.audio_files import aiff, chunk, fmt, pcm, riff
@@ -293,7 +294,7 @@ def _ended(what: list[str] | Callable[[], object], said: io.StringIO) -> tuple[i
     except SystemExit as end:
         return end.code or 0, []
     except MlxoptoError as error:
-        said.write(str(error))
+        said.write(sentence(str(error)))  # as the command would
         return error.exit_code, []
     except BaseException:
         return "an exception", [traceback.format_exc()[-1500:]]
