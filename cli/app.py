@@ -133,13 +133,9 @@ def _end_usage(error: Any) -> NoReturn:
     if not hasattr(error, "format_message"):
         raise error
     if type(error).__name__ == "NoArgsIsHelpError":
-        _print(error.ctx.get_help())
+        print(error.ctx.get_help(), file=sys.stderr)
         sys.exit(2)
     _end(f"mlxopto: {error.format_message()}", 2)
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _mend_environment() -> None:
