@@ -32,7 +32,7 @@ def bench(
     mlxopto bench --peers --plot bench.png
     """
     from mlxopto import compressor, files
-    from mlxopto.evaluation import bench as measure
+    from mlxopto.speed import engine as measure
 
     if on_gpu:
         if with_peers or plot is not None:
@@ -69,11 +69,12 @@ def bench(
 def _bench_gpu(model: str | None, as_json: bool) -> None:
     import mlx.core as mx
 
-    from mlxopto import compressor, engines
-    from mlxopto.evaluation import gpu
-    from mlxopto.evaluation.bench import machine
+    from mlxopto import compressor
+    from mlxopto.engine import choice
+    from mlxopto.speed import gpu
+    from mlxopto.speed.engine import machine
 
-    engines.check("gpu")
+    choice.check("gpu")
     with mx.stream(mx.gpu):
         rows = gpu.rows(
             compressor.load(model or knobs.DEFAULT_MODEL), gpu.Sizes(), lambda what: console.print(f"measuring {what}")

@@ -15,7 +15,7 @@ from .display import console as messages
 
 def devices(as_json: Annotated[bool, typer.Option("--json", help="Print the devices as a JSON list.")] = False) -> None:
     """List audio devices, for --input and --output of live."""
-    from mlxopto.live.ports import ports
+    from mlxopto.portaudio.ports import ports
 
     found = ports()
     if as_json:

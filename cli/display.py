@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from mlxopto import compiling
 from mlxopto.errors import MlxoptoError, WorkError
+from mlxopto.native import compiling
 from mlxopto.text import shown
 
 

@@ -24,13 +24,14 @@ def import_checkpoint(
 
     mlxopto import best.ckpt.index --device la2a
     """
-    from mlxopto import files, published
+    from mlxopto import files
+    from mlxopto.exchange import tensorflow
     from mlxopto.weights import SUFFIX
 
     target = out or Path(f"s6_paper_{device}{SUFFIX}")
-    published.check_device(device)
+    tensorflow.check_device(device)
     files.check_writable(target, force)
-    card = published.import_checkpoint(path, device, target)
+    card = tensorflow.import_checkpoint(path, device, target)
     console.print(f"{target}: {card.architecture}, {', '.join(control.name for control in card.panel.controls)}")
     if as_json:
         print(json.dumps({"weights": str(target), "arch": card.architecture, "device": device}))

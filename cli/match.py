@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlxopto.controls import Control, Panel
-    from mlxopto.match import Match
+    from mlxopto.matching.search import Match
 
 UNLIKE = 0.3  # an ESR that no model of a compressor leaves on a recording of one
 
@@ -36,12 +36,12 @@ def match(
     mlxopto match dry.wav wet.wav --model cl1b
     """
     from mlxopto import compressor as compressors
-    from mlxopto import match as matching
+    from mlxopto.matching import search
 
     compressor = compressors.load(knobs.model_name(model, None))
-    x, y, sample_rate = _read(dry, wet, matching.LONGEST_S)
+    x, y, sample_rate = _read(dry, wet, search.LONGEST_S)
     with share_done("matching", LONG_S) as show:
-        found = matching.match(compressor, x, y, sample_rate, show)
+        found = search.match(compressor, x, y, sample_rate, show)
     panel = compressor.panel
     if found.esr > UNLIKE:
         console.print(

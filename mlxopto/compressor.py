@@ -12,9 +12,9 @@ import mlx.core as mx
 import numpy as np
 import soxr
 
-from mlxopto import engines, weights
+from mlxopto import weights
 from mlxopto.controls import Panel, Setting
-from mlxopto.engine import MlxEngine, NativeEngine
+from mlxopto.engine import MlxEngine, NativeEngine, choice
 from mlxopto.engine.kernel import LOUDEST
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, Opto
@@ -282,7 +282,7 @@ def load(name: str | Path) -> Compressor:
 
 def check(compressor: Compressor, engine: str = "auto", link: str | None = None) -> None:
     """Raises RequestError for an engine or link that a stream would refuse; takes no time."""
-    engines.check(engine)
+    choice.check(engine)
     if link is not None and check_link(link, 2) != "off" and not compressor.model.linkable:
         raise RequestError(f"channels of this model cannot be linked: link must be off, got {link}")
 

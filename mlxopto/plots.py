@@ -18,10 +18,10 @@ from mlxopto import files
 from mlxopto.compressor import Compressor, Stream
 from mlxopto.controls import Panel, Setting
 from mlxopto.data.takes import Take
-from mlxopto.evaluation.scores import render_takes
 from mlxopto.metrics import gain_db
 from mlxopto.models import Network
 from mlxopto.render import Overview
+from mlxopto.training.scores import render_takes
 from mlxopto.weights import Card
 
 Curve = Callable[[Setting], np.ndarray]  # a setting's output levels at _LEVELS_DBFS

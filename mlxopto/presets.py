@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxopto import documents, files
+from mlxopto import files
 from mlxopto.errors import RequestError
+from mlxopto.formats import documents
 from mlxopto.text import quoted
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mlxopto import audio, files
-from mlxopto.background import ahead
+from mlxopto.audio.ahead import ahead
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
 from mlxopto.errors import MlxoptoError, RequestError, WorkError
-from mlxopto.loudness import LoudnessMeter
+from mlxopto.metrics.loudness import LoudnessMeter
 
 AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
 COLUMNS = 2000  # of an overview

@@ -14,9 +14,10 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlxopto import documents, files, safetensors
+from mlxopto import files
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
+from mlxopto.formats import documents, safetensors
 from mlxopto.models import Network, build
 from mlxopto.text import quoted, shown
 

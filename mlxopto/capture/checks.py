@@ -11,7 +11,7 @@ from mlxopto.capture.interface import Recording
 from mlxopto.data.judgement import FULL_SCALE, level_dbfs
 from mlxopto.errors import WorkError
 from mlxopto.metrics import esr
-from mlxopto.spectra import correlation
+from mlxopto.metrics.spectra import correlation
 
 MARGIN_S = 0.1  # recorded beyond a take, for one that comes later than it should
 STEADY_S = 0.3 / 48000  # by which a take's end may be later than its beginning

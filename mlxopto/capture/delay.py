@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlxopto.spectra import correlation
+from mlxopto.metrics.spectra import correlation
 
 LIKE = 0.3  # correlation below which nothing was found
 

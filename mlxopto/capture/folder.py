@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import audio, documents, files
+from mlxopto import audio, files
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import Take
 from mlxopto.controls import Panel
 from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document
 from mlxopto.errors import RequestError, WorkError
+from mlxopto.formats import documents
 
 PLAN = "capture.json"
 PARTS = ("in", "out")  # folders of recordings

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mlxopto.capture import transfer
 from mlxopto.errors import RequestError, WorkError
-from mlxopto.live import stream
-from mlxopto.live import transfer as native
-from mlxopto.live.ports import find, ports
-from mlxopto.live.stream import DeviceLostError
+from mlxopto.portaudio import stream
+from mlxopto.portaudio.ports import find, ports
+from mlxopto.portaudio.stream import DeviceLostError
 
 _STALLED_S = 2.0  # a stream that is not called for so long has lost its device
 _POLL_S = 0.01
@@ -70,9 +70,9 @@ class Interface:
                 raise RequestError(f"--{kind}-channel must be 1 to {have}, which {port.name} has, got {channel}")
         self.sample_rate, self._patience = rate, max(_STALLED_S, 3 * block / rate)
         stream.check_rate(self.sample_rate, self._input, self._output, (input_channel, output_channel))
-        self._table = np.zeros(native.TABLE_SIZE, np.int64)
-        self._table[[native.OUTPUTS, native.OUTPUT]] = output_channel, output_channel - 1
-        self._table[[native.INPUTS, native.INPUT]] = input_channel, input_channel - 1
+        self._table = np.zeros(transfer.TABLE_SIZE, np.int64)
+        self._table[[transfer.OUTPUTS, transfer.OUTPUT]] = output_channel, output_channel - 1
+        self._table[[transfer.INPUTS, transfer.INPUT]] = input_channel, input_channel - 1
         self._signals: list[np.ndarray] = []
         self._lost = False
         self._stream: Any = stream.open_stream(
@@ -82,7 +82,7 @@ class Interface:
             self.sample_rate,
             block,
             "high",  # nobody waits for it, and it drops out less
-            native.callback,
+            transfer.callback,
             self._table,
         )
 
@@ -95,36 +95,36 @@ class Interface:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._table[native.RUNNING] = 0
+        self._table[transfer.RUNNING] = 0
         self._lost = not stream.close(self._stream, self._lost, self)
 
     @property
     def description(self) -> str:
         """Both devices by name."""
-        return f"{self._output.name}, output {self._table[native.OUTPUTS]}, to {self._input.name}, input {self._table[native.INPUTS]}"
+        return f"{self._output.name}, output {self._table[transfer.OUTPUTS]}, to {self._input.name}, input {self._table[transfer.INPUTS]}"
 
     def play(self, x: np.ndarray) -> Recording:
         """As `Loop.play` says."""
         table = self._table
         play, record = np.ascontiguousarray(x, np.float32), np.zeros(len(x), np.float32)
         self._signals = [*self._signals[-2:], play, record]  # those before, too: an interrupted call may not be over
-        table[[native.PLAY, native.RECORD]] = play.ctypes.data, record.ctypes.data
-        table[[native.LENGTH, native.DONE]] = len(x), 0
-        table[native.INPUT_UNDERFLOW :] = 0
-        native.begin(table)
+        table[[transfer.PLAY, transfer.RECORD]] = play.ctypes.data, record.ctypes.data
+        table[[transfer.LENGTH, transfer.DONE]] = len(x), 0
+        table[transfer.INPUT_UNDERFLOW :] = 0
+        transfer.begin(table)
         try:
             self._wait()
         finally:
-            native.end(table)
-        counts = table[native.INPUT_UNDERFLOW :].tolist()
+            transfer.end(table)
+        counts = table[transfer.INPUT_UNDERFLOW :].tolist()
         return Recording(record, {name: count for name, count in zip(stream.XRUNS, counts, strict=True) if count})
 
     def _wait(self) -> None:
         calls, since = -1, time.monotonic()
-        while self._table[native.RUNNING]:
+        while self._table[transfer.RUNNING]:
             time.sleep(_POLL_S)
-            if self._table[native.CALLS] != calls:
-                calls, since = int(self._table[native.CALLS]), time.monotonic()
+            if self._table[transfer.CALLS] != calls:
+                calls, since = int(self._table[transfer.CALLS]), time.monotonic()
             if not self._stream.active or time.monotonic() - since > self._patience:
                 self._lost = True
                 raise DeviceLostError(f"the audio device {self._output.name} went away while it played")

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import audio, documents
+from mlxopto import audio
 from mlxopto.controls import TIME_UNITS, Control, Panel, Setting, known_unit
 from mlxopto.data.alignment import align
 from mlxopto.data.judgement import Report, judge
 from mlxopto.data.takes import Take, settings_of, shuffled
 from mlxopto.errors import RequestError, UnusableError
+from mlxopto.formats import documents
 from mlxopto.text import quoted
 
 DEVICE, MANIFEST = "device.json", "manifest.json"

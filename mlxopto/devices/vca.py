@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlxopto.compiled import kernel
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.devices import gain_computer
+from mlxopto.native.compiler import kernel
 
 DBU_AT_FULL_SCALE = 20.0
 PANEL = Panel(

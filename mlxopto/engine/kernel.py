@@ -16,13 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from mlxopto.compiled import inner, kernel
 from mlxopto.engine.side_chain import GAIN_ROW, ROOM, listen_on, modulate
 from mlxopto.models.opto import MAX_LOG_GAIN
-from mlxopto.native import exp, exp2m1, log, sigmoid, softplus, tanh
-from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
-from mlxopto.nn.side_chain import LEAST, SideChain
-from mlxopto.vector import (
+from mlxopto.native.arithmetic import exp, exp2m1, log, sigmoid, softplus, tanh
+from mlxopto.native.compiler import inner, kernel
+from mlxopto.native.vector import (
     LANES,
     fma,
     get,
@@ -42,6 +40,8 @@ from mlxopto.vector import (
     sum_lanes,
     with_sign,
 )
+from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
+from mlxopto.nn.side_chain import LEAST, SideChain
 
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
 LEVELS = 4  # features of the level front end; those of the side-chain follow

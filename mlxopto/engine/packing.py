@@ -12,10 +12,10 @@ from mlxopto.engine.kernel import FAINTEST, OFF, Plan, channel_at, voice_at
 from mlxopto.engine.rate import Filters, Frames
 from mlxopto.engine.side_chain import MODULATION
 from mlxopto.models.opto import Block, Opto
+from mlxopto.native.vector import LANES
 from mlxopto.nn import Dense
 from mlxopto.nn.colour import Colour
 from mlxopto.nn.side_chain import DETECTORS, REACH, RECTIFIED, KnobMap, SideChain
-from mlxopto.vector import LANES
 
 AT_ONCE = -30.0  # the logarithm of seconds that are no time at all
 NO_RATIO = -100.0  # for lanes without a gain computer

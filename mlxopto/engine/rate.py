@@ -13,8 +13,8 @@ import numpy as np
 
 from mlxopto.errors import RequestError
 from mlxopto.models.opto import Opto
+from mlxopto.native.vector import LANES
 from mlxopto.nn.colour import FAINTEST_LEVEL, LEVEL_HZ
-from mlxopto.vector import LANES
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 192000
 _FIT_BAND_HZ = 20000.0

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlxopto.compiled import inner
-from mlxopto.native import exp, expm1, log, softplus
+from mlxopto.native.arithmetic import exp, expm1, log, softplus
+from mlxopto.native.compiler import inner
+from mlxopto.native.vector import (
+    LANES,
+    fma,
+    keep_between,
+    load,
+    load_one,
+    magnitude,
+    maximum,
+    minimum,
+    root,
+    splat,
+    store,
+    sum_lanes,
+)
 from mlxopto.nn.front_end import FLOOR, SCALE
 from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, LEAST, NARROWEST_KNEE, SHARPNESS
-from mlxopto.vector import LANES, fma, keep_between, load, load_one, magnitude, maximum, minimum, root, splat, store, sum_lanes
 
 # rows of a vector each in the weights: how much detectors hear of the key's magnitude, of the key, of the averages' roots, of the averages;
 # shares of the gain computers; in their first lane the share of make-up, seconds a sample, seconds a frame

@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from mlxopto.engine import NativeEngine
-from mlxopto.live import callback as native
-from mlxopto.live.lockfree import Ring, TripleBuffer
-from mlxopto.live.stream import XRUNS
+from mlxopto.live import callback
+from mlxopto.portaudio.lockfree import Ring, TripleBuffer
+from mlxopto.portaudio.stream import XRUNS
 
 FOREVER = 1 << 62
 _METER_ROWS = 8192
@@ -36,32 +36,32 @@ class Bridge:
         channels, controls = engine.plan.channels, engine.plan.knobs
         self.channels = channels
         self.settings = TripleBuffer(controls + 3)  # with wet, dry and a serial number
-        self._meters = Ring(_METER_ROWS, native.METER_FIELDS + 2 * channels)
+        self._meters = Ring(_METER_ROWS, callback.METER_FIELDS + 2 * channels)
         self._changes = Ring(_CHANGES, 3)
-        self._counters = np.zeros(native.COUNTERS_SIZE + 2, np.int64)
-        self._histogram = np.zeros(native.BINS_A_DECADE * native.DECADES, np.int64)
+        self._counters = np.zeros(callback.COUNTERS_SIZE + 2, np.int64)
+        self._histogram = np.zeros(callback.BINS_A_DECADE * callback.DECADES, np.int64)
         self._plan = np.array(engine.plan, np.int64)
-        self._scratch = np.zeros(native.scratch_size(channels, keys, engine.plan.voices), np.float32)
+        self._scratch = np.zeros(callback.scratch_size(channels, keys, engine.plan.voices), np.float32)
         self._alive = (engine, record, play)
-        self.table = np.zeros(native.TABLE_SIZE, np.int64)
+        self.table = np.zeros(callback.TABLE_SIZE, np.int64)
         for place, array in (
-            (native.PLAN, self._plan),
-            (native.WEIGHTS, engine.weights),
-            (native.STATE, engine.state),
-            (native.SETTINGS, self.settings.words),
-            (native.COUNTERS, self._counters),
-            (native.HISTOGRAM, self._histogram),
-            (native.METERS, self._meters.words),
-            (native.CHANGES, self._changes.words),
-            (native.SCRATCH, self._scratch),
+            (callback.PLAN, self._plan),
+            (callback.WEIGHTS, engine.weights),
+            (callback.STATE, engine.state),
+            (callback.SETTINGS, self.settings.words),
+            (callback.COUNTERS, self._counters),
+            (callback.HISTOGRAM, self._histogram),
+            (callback.METERS, self._meters.words),
+            (callback.CHANGES, self._changes.words),
+            (callback.SCRATCH, self._scratch),
         ):
             self.table[place] = array.ctypes.data
-        self.table[native.RECORD] = record.words.ctypes.data if record else 0
-        self.table[native.PLAY] = play.words.ctypes.data if play else 0
-        self.table[native.WEIGHTS_SIZE], self.table[native.STATE_SIZE] = engine.weights.size, engine.state.size
-        self.table[native.KEYS], self.table[native.RATE] = keys, sample_rate
-        self.table[native.CLOCK] = time.CLOCK_MONOTONIC
-        self._counters[native.LIMIT] = limit
+        self.table[callback.RECORD] = record.words.ctypes.data if record else 0
+        self.table[callback.PLAY] = play.words.ctypes.data if play else 0
+        self.table[callback.WEIGHTS_SIZE], self.table[callback.STATE_SIZE] = engine.weights.size, engine.state.size
+        self.table[callback.KEYS], self.table[callback.RATE] = keys, sample_rate
+        self.table[callback.CLOCK] = time.CLOCK_MONOTONIC
+        self._counters[callback.LIMIT] = limit
 
     def count(self, counter: int) -> int:
         """One of the callback's counters."""
@@ -69,24 +69,24 @@ class Bridge:
 
     def measure_by(self, clock: int) -> None:
         """Chooses the system's clock for the time spent in calls, and forgets what was counted of it."""
-        self.table[native.CLOCK] = clock
-        self._counters[[native.SPENT_NS, native.CALLS, native.LATE]] = 0
+        self.table[callback.CLOCK] = clock
+        self._counters[[callback.SPENT_NS, callback.CALLS, callback.LATE]] = 0
         self._histogram[:] = 0
 
     def ended(self) -> bool:
         """Whether the limit has been reached."""
-        return self.count(native.POSITION) >= self.count(native.LIMIT)
+        return self.count(callback.POSITION) >= self.count(callback.LIMIT)
 
     def xruns(self) -> dict[str, int]:
         """Drop-outs by kind, as PortAudio reported them."""
-        return {name: self.count(native.INPUT_UNDERFLOW + k) for k, name in enumerate(XRUNS)}
+        return {name: self.count(callback.INPUT_UNDERFLOW + k) for k, name in enumerate(XRUNS)}
 
     def load(self, *shares: float) -> list[float]:
         """Quantiles of the time in the callback over the time that its block lasts, from a histogram with bins 2 % wide."""
         counts = np.cumsum(self._histogram)
         if not counts[-1]:
             return [0.0] * len(shares)
-        middles = native.LEAST_LOAD * 10 ** ((np.arange(len(counts)) + 0.5) / native.BINS_A_DECADE)
+        middles = callback.LEAST_LOAD * 10 ** ((np.arange(len(counts)) + 0.5) / callback.BINS_A_DECADE)
         return [float(f"{middles[np.searchsorted(counts, share * counts[-1])]:.3g}") for share in shares]
 
     def meters(self) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, types
 
-from mlxopto.compiled import inner, native_callback
 from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
-from mlxopto.live.lockfree import RING_WORDS, SETTINGS_WORDS, SIZE, SLOTS, floats_at, ints_at, pull, push, take
-from mlxopto.live.stream import COMPLETE, CONTINUE, SIGNATURE
-from mlxopto.vector import keep_between
+from mlxopto.native.compiler import inner, native_callback
+from mlxopto.native.vector import keep_between
+from mlxopto.portaudio.lockfree import RING_WORDS, SETTINGS_WORDS, SIZE, SLOTS, floats_at, ints_at, pull, push, take
+from mlxopto.portaudio.stream import COMPLETE, CONTINUE, SIGNATURE
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
 # the table, addresses first: plan, weights and state of the engine; settings; counters; the histogram of load; rings, or 0; scratch

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlxopto import audio, files
 from mlxopto.errors import MlxoptoError, RequestError, WorkError
-from mlxopto.live.lockfree import Ring
+from mlxopto.portaudio.lockfree import Ring
 
 _WAIT_S = 0.02
 _ROWS = 16384  # read or written at once

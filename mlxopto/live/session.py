@@ -15,12 +15,12 @@ from mlxopto.compressor import FULLY_WET, Compressor, Mix, check_link
 from mlxopto.controls import Setting
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
-from mlxopto.live import callback as native
-from mlxopto.live import stream
+from mlxopto.live import callback
 from mlxopto.live.bridge import FOREVER, Bridge
-from mlxopto.live.ports import find, ports
 from mlxopto.live.recorder import Player, Recorder
-from mlxopto.live.stream import DeviceLostError
+from mlxopto.portaudio import stream
+from mlxopto.portaudio.ports import find, ports
+from mlxopto.portaudio.stream import DeviceLostError
 
 _STALLED_S = 1.0  # a stream whose callback is not called for so long has lost its device
 _POLL_S = 0.01
@@ -132,10 +132,10 @@ class Session:
         """
         if self._bridge.ended():
             return False
-        calls, now = self._bridge.count(native.CALLS), time.monotonic()
+        calls, now = self._bridge.count(callback.CALLS), time.monotonic()
         if calls != self._last_call[0]:
             self._last_call = (calls, now)
-        patience = max(_STALLED_S, 3 * max(self.options.block, self._bridge.count(native.BLOCK)) / self.sample_rate)
+        patience = max(_STALLED_S, 3 * max(self.options.block, self._bridge.count(callback.BLOCK)) / self.sample_rate)
         if not self._stream.active or now - self._last_call[1] > patience:
             self._lost = True
             raise DeviceLostError(f"the audio device {self.output.name} went away after {self.seconds:.1f} s")
@@ -160,12 +160,12 @@ class Session:
     @property
     def seconds(self) -> float:
         """Of audio so far."""
-        return self._bridge.count(native.POSITION) / self.sample_rate
+        return self._bridge.count(callback.POSITION) / self.sample_rate
 
     def snapshot(self) -> Snapshot:
         """Meters and counters; call from one thread."""
         rows = self._bridge.meters()
-        peaks = rows[:, native.METER_FIELDS :].max(axis=0) if len(rows) else np.zeros(2 * self.channels, np.float32)
+        peaks = rows[:, callback.METER_FIELDS :].max(axis=0) if len(rows) else np.zeros(2 * self.channels, np.float32)
         median, most = self._bridge.load(0.5, 1.0)
         return Snapshot(
             seconds=self.seconds,
@@ -174,20 +174,20 @@ class Session:
             gain_db=float(20 * np.log10(rows[:, 1].min())) if len(rows) else None,
             load_median=median,
             load_max=most,
-            late=self._bridge.count(native.LATE),
+            late=self._bridge.count(callback.LATE),
             xruns=self._bridge.xruns(),
-            block=self._bridge.count(native.BLOCK),
-            not_numbers=self._bridge.count(native.NOT_NUMBERS),
+            block=self._bridge.count(callback.BLOCK),
+            not_numbers=self._bridge.count(callback.NOT_NUMBERS),
         )
 
     def summary(self) -> dict[str, Any]:
         """What `live --json` prints at the end."""
         return {
             "sample_rate": self.sample_rate,
-            "block": self._bridge.count(native.BLOCK),
+            "block": self._bridge.count(callback.BLOCK),
             "seconds": round(self.seconds, 3),
-            "callbacks": self._bridge.count(native.CALLS),
-            "late": self._bridge.count(native.LATE),
+            "callbacks": self._bridge.count(callback.CALLS),
+            "late": self._bridge.count(callback.LATE),
             "xruns": self._bridge.xruns(),
             "load": dict(zip(("median", "p999", "max"), self._bridge.load(0.5, 0.999, 1.0), strict=True)),
             "latency_samples": self.latency_samples,
@@ -195,7 +195,7 @@ class Session:
 
     def complaints(self) -> list[str]:
         """A sentence for each thing beside the stream that went wrong: recording and playing."""
-        unrecorded, unplayed = (self._bridge.count(k) for k in (native.UNRECORDED, native.UNPLAYED))
+        unrecorded, unplayed = (self._bridge.count(k) for k in (callback.UNRECORDED, callback.UNPLAYED))
         found = []
         if self.recorder and self.recorder.error:
             found.append(f"the recording ended after {self.recorder.samples / self.sample_rate:.1f} s: {self.recorder.error}")
@@ -256,6 +256,6 @@ class Session:
             self.sample_rate,
             self.options.block,
             self.options.latency,
-            native.callback,
+            callback.callback,
             self._bridge.table,
         )

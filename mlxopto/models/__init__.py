@@ -8,9 +8,9 @@ from typing import Any
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from mlxopto import documents
 from mlxopto.controls import Panel
 from mlxopto.errors import RequestError
+from mlxopto.formats import documents
 from mlxopto.models.conditioned import ConditionedConfig
 from mlxopto.models.ed_b import EdB
 from mlxopto.models.encoder_decoder import EncoderDecoder

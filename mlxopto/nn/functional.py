@@ -9,10 +9,11 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlxopto import native
-from mlxopto.compiled import inner, kernel
-from mlxopto.native import exp, expm1, over_ranges, sigmoid, to_numpy
-from mlxopto.vector import fma, magnitude
+from mlxopto.native import arithmetic
+from mlxopto.native.arithmetic import exp, expm1, sigmoid
+from mlxopto.native.compiler import inner, kernel
+from mlxopto.native.threads import over_ranges, to_numpy
+from mlxopto.native.vector import fma, magnitude
 
 
 def dense(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
@@ -131,7 +132,7 @@ def _dense_vjp(primals, grad, _output):
 @kernel
 def _softplus_forward(x, y, start, end):
     for i in range(start, end):
-        y[i] = native.softplus(x[i])
+        y[i] = arithmetic.softplus(x[i])
 
 
 @kernel

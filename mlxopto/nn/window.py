@@ -11,10 +11,10 @@ import math
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.compiled import kernel
-from mlxopto.native import over_ranges, to_numpy
+from mlxopto.native.compiler import kernel
+from mlxopto.native.threads import over_ranges, to_numpy
+from mlxopto.native.vector import LANES, fma, load, splat, store, sum_lanes
 from mlxopto.nn import functional
-from mlxopto.vector import LANES, fma, load, splat, store, sum_lanes
 
 WINDOW = 64  # samples
 FFT = 255  # the window is filled up with zeros to this length

@@ -16,12 +16,12 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
 
-from mlxopto import knob_search
 from mlxopto.controls import Panel
 from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import Notice, RequestError
+from mlxopto.matching import starts
 from mlxopto.models import Network, Opto
 from mlxopto.nn.side_chain import REACH
 from mlxopto.training.schedule import learning_rate
@@ -73,10 +73,10 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
             Notice,
             stacklevel=2,
         )
-        starts, steps = [_least_reduction(model, heard)], STEPS_OF_LEVELS
+        begun, steps = [_least_reduction(model, heard)], STEPS_OF_LEVELS
     else:
-        starts, steps = [Adjustments(model, *start) for start in _starts(model, panel, heard)], STEPS
-    descents = [_Descent(model, heard, start) for start in starts]
+        begun, steps = [Adjustments(model, *start) for start in _starts(model, panel, heard)], STEPS
+    descents = [_Descent(model, heard, start) for start in begun]
     for number, descent in enumerate(descents):
         for step in range(steps):
             rate = learning_rate(step, steps, LEARNING_RATE)
@@ -94,8 +94,8 @@ class Adjustments(nn.Module):
         self.knobs = mx.array(offset, dtype=mx.float32)
         self.together = {name: mx.zeros((1,)) for name in PARTS}
         self.together["makeup"] = mx.array([log_gain])
-        starts = {name: getattr(model.side_chain, name).start for name in PARTS}
-        self.each = {name: mx.zeros_like(start) for name, start in starts.items() if start.size > 1}
+        rests = {name: getattr(model.side_chain, name).start for name in PARTS}
+        self.each = {name: mx.zeros_like(rest) for name, rest in rests.items() if rest.size > 1}
         self.mix, self.share = mx.zeros_like(model.side_chain.mix.start), mx.zeros_like(model.side_chain.share)
         self.fir = mx.zeros_like(model.colour.fir)
 
@@ -136,7 +136,7 @@ class _Heard:
         self.gain_change_db = _gain_change_db(self.x, self.y, self.counted, sample_rate)
         self.hardly_compresses = self.gain_change_db < HARDLY_DB
         self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
-        self.turnable = knob_search.turnable(panel) * (not self.hardly_compresses)
+        self.turnable = starts.turnable(panel) * (not self.hardly_compresses)
         self.power = (self.counted * np.square(self.y)).sum(axis=1)
 
     def loss(self, y: mx.array) -> mx.array:
@@ -158,18 +158,18 @@ def _gain_change_db(x: np.ndarray, y: np.ndarray, counted: np.ndarray, sample_ra
 def _counted(take: Take, sample_rate: int) -> slice:
     """The samples of a take whose error counts: without its first 0.3 s, or a quarter if it is short."""
     length = min(round(LONGEST_S * sample_rate), len(take.x))
-    return slice(min(round(knob_search.SETTLING_S * sample_rate), length // 4), length)
+    return slice(min(round(starts.SETTLING_S * sample_rate), length // 4), length)
 
 
 def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, float]]:
     """Offsets of the knobs and log gains from which to descend: the best of many, and apart from one another."""
-    moves = heard.turnable * (knob_search.spread(panel, CANDIDATES) - heard.knobs.mean(axis=0))
+    moves = heard.turnable * (starts.spread(panel, CANDIDATES) - heard.knobs.mean(axis=0))
     offsets = [np.zeros(len(panel.controls)), *moves]
     engine = NativeEngine(model, 1, "off")
     losses, gains = zip(*(_trial(engine, heard, offset) for offset in offsets), strict=True)
     best_first = np.argsort(losses, kind="stable")
     ranked = [offsets[i] for i in best_first]
-    return [(ranked[i], gains[best_first[i]]) for i in knob_search.starts(ranked, heard.turnable, STARTS)]
+    return [(ranked[i], gains[best_first[i]]) for i in starts.choose(ranked, heard.turnable, STARTS)]
 
 
 def _least_reduction(model: Opto, heard: _Heard) -> Adjustments:

@@ -9,8 +9,9 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlxopto import documents, files, safetensors
+from mlxopto import files
 from mlxopto.errors import RequestError
+from mlxopto.formats import documents, safetensors
 
 
 def save(path: Path, arrays: dict[str, Any], progress: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlxopto import documents, files
+from mlxopto import files
 from mlxopto.errors import RequestError
+from mlxopto.formats import documents
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_map
 
-from mlxopto import native
 from mlxopto.models import Network, State
+from mlxopto.native import threads
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult, completed, objective
@@ -107,7 +107,7 @@ class _Shard:
 
     def gradient(self, parameters: Any, chunk: Chunk) -> _Gradient:
         """Everything comes back evaluated: what one thread left lazy, another could not evaluate."""
-        with mx.stream(mx.cpu), native.cores_shared_by(SHARDS):
+        with mx.stream(mx.cpu), threads.cores_shared_by(SHARDS):
             self._model.update(parameters)
             rows = self._rows
             arrays = [mx.array(a[rows]) for a in (chunk.x, chunk.y, chunk.power, chunk.controls)]

@@ -21,20 +21,22 @@ import mlx.core as mx
 import numpy as np
 
 import mlxopto
-from mlxopto import documents, engines, files, weights
+from mlxopto import files, weights
 from mlxopto.data.formats import open_folder
 from mlxopto.data.resampled import ResampledSource
 from mlxopto.data.takes import Source, Take
 from mlxopto.data.virtual import VirtualSource, read_material
 from mlxopto.devices import device
+from mlxopto.engine import choice
 from mlxopto.errors import MlxoptoError, Notice, RequestError, WorkError
-from mlxopto.evaluation.scores import Scores, errors
+from mlxopto.formats import documents
 from mlxopto.models import Network, Opto, parameter_count
 from mlxopto.scan import gpu
 from mlxopto.text import shown
 from mlxopto.training import calibration, checkpoint
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
+from mlxopto.training.scores import Scores, errors
 from mlxopto.training.step import StepResult
 from mlxopto.training.trainer import Trainer, new_model
 
@@ -199,10 +201,10 @@ def open_source(config: TrainConfig) -> Source:
 
 def engine(config: TrainConfig) -> str:
     """Where a run computes, cpu or gpu; raises RequestError for another."""
-    engines.check(config.engine)
+    choice.check(config.engine)
     if config.engine != "auto":
         return config.engine
-    obstacle = engines.gpu_obstacle()
+    obstacle = choice.gpu_obstacle()
     if obstacle and gpu.available():
         warnings.warn(f"training on the CPU: {obstacle}", Notice, stacklevel=2)
     return "cpu" if obstacle else "gpu"

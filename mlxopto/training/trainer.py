@@ -11,13 +11,13 @@ from mlx.utils import tree_flatten
 from mlxopto import weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import DivergedError, RequestError
-from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import Network, fresh
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
 from mlxopto.training.gpu_step import GpuStep
 from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.schedule import learning_rate
+from mlxopto.training.scores import Scores, errors
 from mlxopto.training.step import Step, StepResult
 from mlxopto.training.stream import Stream
 

@@ -13,10 +13,10 @@ import pytest
 from numba import njit
 
 import mlxopto
-from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns
-from mlxopto.evaluation.gpu import noise_trainer
 from mlxopto.nn import functional, window
 from mlxopto.scan import cpu, gpu, reference
+from mlxopto.speed.engine import BlockTimer, Contender, in_turns
+from mlxopto.speed.gpu import noise_trainer
 from mlxopto.training.config import TrainConfig
 
 BATCH, TIME, WIDTH, STATES = 16, 1024, 16, 8

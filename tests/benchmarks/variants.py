@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlxopto.evaluation.scores import Scores, errors
 from mlxopto.models import ARCHITECTURES, Opto
 from mlxopto.models.opto import OptoConfig
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.scores import Scores, errors
 from mlxopto.training.trainer import Trainer
 
 

@@ -7,10 +7,11 @@ import soundfile
 from mlx.utils import tree_flatten
 from scipy.signal import butter, lfilter
 
-from mlxopto import published, weights
+from mlxopto import weights
 from mlxopto.compressor import Compressor
 from mlxopto.devices import device
 from mlxopto.errors import RequestError
+from mlxopto.exchange import tensorflow
 from mlxopto.metrics import esr
 from mlxopto.models import fresh, parameter_count
 from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
@@ -45,10 +46,10 @@ def filtered(y: np.ndarray) -> np.ndarray:
     ],
 )
 def test_the_published_checkpoints_give_the_published_audio(name, recording, setting, plays, start_s, limit):
-    model = published.convert(published.read(shared(f"published/{name}_s6.npz")), name)
+    model = tensorflow.convert(tensorflow.read(shared(f"published/{name}_s6.npz")), name)
     x, _ = soundfile.read(shared(f"hardware/{recording}_input.wav"), dtype="float32")
     prediction, _ = soundfile.read(shared(f"hardware/{recording}_published_s6.wav"), dtype="float64")
-    card = weights.Card(name, "s6_paper", model.config.__dict__, RATE, published.PANELS[name])
+    card = weights.Card(name, "s6_paper", model.config.__dict__, RATE, tensorflow.PANELS[name])
     y = Compressor(model, card)(np.tile(x, plays), RATE, **setting)[-len(x) :]
     start = int(start_s * RATE)
     assert esr(prediction[start:], filtered(y)[start:]) < limit
@@ -56,7 +57,7 @@ def test_the_published_checkpoints_give_the_published_audio(name, recording, set
 
 @pytest.mark.parametrize(("name", "parameters"), [("la2a", 984), ("cl1b", 1000)])
 def test_it_has_the_published_number_of_parameters(name, parameters):
-    assert parameter_count(S6Paper(published.CONFIGS[name])) == parameters
+    assert parameter_count(S6Paper(tensorflow.CONFIGS[name])) == parameters
 
 
 def test_only_the_recurrent_form_remembers_beyond_its_window():

@@ -16,10 +16,10 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.scan.gpu import ballistics, carry, gru, leaky, lstm, selective
+from mlxopto.scan.gpu import ballistics, carry, gru, lstm, one_pole, selective
 from mlxopto.scan.gpu.launch import SIMD, Kernel, text
 
-MODULES = (ballistics, carry, gru, leaky, lstm, selective)
+MODULES = (ballistics, carry, gru, lstm, one_pole, selective)
 KERNELS = tuple(value for module in MODULES for value in vars(module).values() if isinstance(value, Kernel))
 CONSTANTS = (
     "THREADS", "SIMD", "D", "N", "H", "K", "LANES", "STATES", "CHUNK", "ZOH", "REVERSE", "KEEP", "TILE", "AHEAD",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlxopto import scan
 from mlxopto.errors import Notice, RequestError
 from mlxopto.scan import gpu
-from mlxopto.scan.gpu import leaky, sizes, trial
+from mlxopto.scan.gpu import one_pole, sizes, trial
 from tests.scan import emulator
 from tests.scan.recurrences import (
     KERNELS,
@@ -185,7 +185,7 @@ def test_chunks_fill_a_gpu_but_no_more():
     assert sizes.chunk_length(1024, 4096 * 64) == 1024
     for length in (sizes.chunk_length(time, threads) for time in (1, 100, 10**6) for threads in (32, 10**4, 10**7)):
         assert length % sizes.KEEP == 0
-    assert sizes.KEEP % sizes.TILE == sizes.TILE % sizes.AHEAD == leaky._CHUNK % sizes.AHEAD == 0
+    assert sizes.KEEP % sizes.TILE == sizes.TILE % sizes.AHEAD == one_pole._CHUNK % sizes.AHEAD == 0
 
 
 def test_the_environment_chooses_the_back_end(monkeypatch):

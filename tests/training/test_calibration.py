@@ -13,10 +13,10 @@ from mlxopto import weights
 from mlxopto.data.captures import load_panel
 from mlxopto.data.takes import Take
 from mlxopto.errors import RequestError
-from mlxopto.evaluation.scores import errors
 from mlxopto.models import fresh
 from mlxopto.training import calibration, run
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.scores import errors
 from tests.conftest import shared, untrained
 
 RATE = 48000

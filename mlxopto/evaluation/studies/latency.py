@@ -9,9 +9,9 @@ import mlx.core as mx
 
 from mlxopto.compressor import Compressor
 from mlxopto.devices import device
-from mlxopto.evaluation.bench import BlockTimer, Contender, in_turns, machine
 from mlxopto.evaluation.studies.runs import Study, table
 from mlxopto.models import ARCHITECTURES, Network, fresh
+from mlxopto.speed.engine import BlockTimer, Contender, in_turns, machine
 from mlxopto.weights import Card
 
 NAME = "latency"

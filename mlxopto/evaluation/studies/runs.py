@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mlxopto import documents, files
+from mlxopto import files
 from mlxopto.data.takes import Source
 from mlxopto.devices import DEVICES
 from mlxopto.errors import DivergedError, RequestError, WorkError
 from mlxopto.evaluation.statistics import nested_interval
+from mlxopto.formats import documents
 from mlxopto.text import quoted, shown
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig

@@ -8,8 +8,8 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.compiled import inner, kernel
-from mlxopto.native import over_ranges, to_numpy
+from mlxopto.native.compiler import inner, kernel
+from mlxopto.native.threads import over_ranges, to_numpy
 
 SPAN = 64
 

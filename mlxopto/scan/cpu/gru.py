@@ -9,8 +9,9 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.compiled import kernel
-from mlxopto.native import over_ranges, sigmoid, tanh, to_numpy
+from mlxopto.native.arithmetic import sigmoid, tanh
+from mlxopto.native.compiler import kernel
+from mlxopto.native.threads import over_ranges, to_numpy
 
 
 @numba.njit(inline="always")

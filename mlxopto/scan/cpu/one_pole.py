@@ -5,8 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 
-from mlxopto.compiled import kernel
-from mlxopto.native import over_ranges, to_numpy
+from mlxopto.native.compiler import kernel
+from mlxopto.native.threads import over_ranges, to_numpy
 
 
 @kernel

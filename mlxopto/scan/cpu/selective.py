@@ -14,9 +14,10 @@ import mlx.core as mx
 import numba
 import numpy as np
 
-from mlxopto.compiled import kernel
-from mlxopto.native import expm1, over_ranges, to_numpy
-from mlxopto.vector import fma
+from mlxopto.native.arithmetic import expm1
+from mlxopto.native.compiler import kernel
+from mlxopto.native.threads import over_ranges, to_numpy
+from mlxopto.native.vector import fma
 
 TILE = 32
 

@@ -10,8 +10,8 @@ from mlxopto.scan.gpu.ballistics import ballistics_scan
 from mlxopto.scan.gpu.diagonal import diagonal_scan
 from mlxopto.scan.gpu.gru import gru_scan
 from mlxopto.scan.gpu.launch import available
-from mlxopto.scan.gpu.leaky import one_pole_bank
 from mlxopto.scan.gpu.lstm import lstm_scan
+from mlxopto.scan.gpu.one_pole import one_pole_bank
 from mlxopto.scan.gpu.selective import selective_scan
 from mlxopto.scan.gpu.sizes import unfit
 from mlxopto.scan.gpu.trial import obstacle

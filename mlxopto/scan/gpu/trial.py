@@ -14,8 +14,8 @@ from mlxopto.scan.gpu.ballistics import ballistics_scan
 from mlxopto.scan.gpu.diagonal import diagonal_scan
 from mlxopto.scan.gpu.gru import gru_scan
 from mlxopto.scan.gpu.launch import available
-from mlxopto.scan.gpu.leaky import one_pole_bank
 from mlxopto.scan.gpu.lstm import lstm_scan
+from mlxopto.scan.gpu.one_pole import one_pole_bank
 from mlxopto.scan.gpu.selective import selective_scan
 
 _FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank, ballistics_scan)}

@@ -1,0 +1,1 @@
+"""Which setting of the knobs turns one recording into another."""

@@ -1,0 +1,1 @@
+"""What times code: the engine, the GPU, other engines beside ours."""

@@ -1,0 +1,214 @@
+"""How fast this machine is: the engine in blocks, the network through MLX, the start, and other engines beside ours."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from mlxopto.compressor import Compressor
+from mlxopto.engine import NativeEngine
+from mlxopto.live import callback
+from mlxopto.live.bridge import Bridge
+from mlxopto.models.opto import Opto
+from mlxopto.speed import peers
+
+BLOCKS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+LENGTHS = tuple(1 << k for k in range(10, 23, 2))
+LONGEST_TRAINING = 1 << 18  # samples; gradients of longer ones need gigabytes
+_TURNS = 15
+_TURN_NS = 20e6  # of work in a turn, after one call that is not timed
+_TAIL_CALLS = 20000  # for the 99.9th percentile
+
+Tell = Callable[[str], None]  # told what is measured next
+
+
+class BlockTimer:
+    """The live callback on noise, without a sound card: exactly what a session runs, in blocks of one size."""
+
+    def __init__(self, compressor: Compressor, channels: int, block: int):
+        panel, rate = compressor.panel, compressor.sample_rate
+        engine = NativeEngine(compressor.model, channels, "max" if channels > 1 else "off")
+        engine.aim(panel.normalise(panel.setting({})), 1.0, 0.0)
+        engine.reset()
+        self.block, self._rate = block, rate
+        self._bridge = Bridge(engine, rate)
+        self._x = (0.1 * np.random.default_rng(0).standard_normal((block, channels))).astype(np.float32)
+        self._y = np.empty_like(self._x)
+        self._call = ctypes.CFUNCTYPE(
+            ctypes.c_int32, *[ctypes.c_void_p] * 2, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
+        )(callback.callback.address)
+        self._arguments = (self._x.ctypes.data, self._y.ctypes.data, block, None, 0, self._bridge.table.ctypes.data)
+
+    def run(self, calls: int) -> float:
+        """ns a sample inside the callback, over so many calls after one that is not timed."""
+        self._call(*self._arguments)
+        before = self._bridge.count(callback.SPENT_NS)
+        for _ in range(calls):
+            self._call(*self._arguments)
+        return (self._bridge.count(callback.SPENT_NS) - before) / (calls * self.block)
+
+    def measure_by(self, clock: int) -> None:
+        """Chooses the system's clock for the time spent in calls; a thread's own leaves out what else the machine does."""
+        self._bridge.measure_by(clock)
+
+    def block_us(self, share: float, clock: int, calls: int) -> float:
+        """A quantile of the microseconds in a call, by a clock of the system."""
+        self.measure_by(clock)
+        self.run(calls)
+        return 1e6 * self._bridge.load(share)[0] * self.block / self._rate
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to be timed in turns: run(calls) gives ns a sample."""
+
+    name: str
+    block: int
+    run: Callable[[int], float]
+
+
+def in_turns(contenders: list[Contender], turns: int = _TURNS) -> list[float]:
+    """The median ns a sample of each, in turns of 20 ms, so that what else the machine does meets all of them."""
+    calls = [max(1, int(_TURN_NS / (c.run(3) * c.block))) for c in contenders]
+    times = [[c.run(count) for c, count in zip(contenders, calls, strict=True)] for _ in range(turns)]
+    return [float(np.median(row)) for row in zip(*times, strict=True)]
+
+
+def engine_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
+    """The callback by channels and block size."""
+    rows = []
+    for channels in (1, 2):
+        tell(f"engine, {channels} channel{'s' if channels > 1 else ''}")
+        timers = [BlockTimer(compressor, channels, block) for block in BLOCKS]
+        speeds = in_turns([Contender("", timer.block, timer.run) for timer in timers])
+        for timer, speed in zip(timers, speeds, strict=True):
+            calls = max(2000, min(_TAIL_CALLS, int(1e9 / (speed * timer.block))))
+            rows.append(
+                {
+                    "model": compressor.name,
+                    "channels": channels,
+                    "block": timer.block,
+                    "ns_per_sample": round(speed, 2),
+                    "real_time_factor": round(1e9 / compressor.sample_rate / speed, 1),
+                    "block_us_median": round(timer.block_us(0.5, time.CLOCK_MONOTONIC, calls), 2),
+                    "block_us_p999": round(timer.block_us(0.999, time.CLOCK_THREAD_CPUTIME_ID, calls), 2),
+                }
+            )
+    return rows
+
+
+def mlx_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
+    """The network through MLX by device and length of the sequence: forward, and forward with gradients of all weights."""
+    rows = []
+    devices = [mx.Device(mx.cpu)] + ([mx.Device(mx.gpu)] if mx.metal.is_available() or mx.cuda.is_available() else [])
+    for device in devices:
+        name = "cpu" if device == mx.Device(mx.cpu) else "gpu"
+        for length in LENGTHS:
+            tell(f"MLX on the {name}, {length} samples")
+            with mx.stream(device):
+                forward, train = _mlx_work(compressor, length)
+                rows.append(
+                    {
+                        "device": name,
+                        "length": length,
+                        "forward_ns_per_sample": round(_fastest(forward) / length, 2),
+                        "train_ns_per_sample": round(_fastest(train) / length, 2) if length <= LONGEST_TRAINING else None,
+                    }
+                )
+    return rows
+
+
+def _mlx_work(compressor: Compressor, length: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    x = 0.1 * mx.random.normal((1, length))
+    knobs = mx.array([compressor.panel.normalise(compressor.panel.setting({}))])
+    model = compressor.model
+
+    def loss(network: Opto) -> mx.array:
+        return mx.square(network(x, knobs)[0]).sum()
+
+    gradients = nn.value_and_grad(model, lambda: loss(model))
+    return (lambda: mx.eval(model(x, knobs)[0])), (lambda: mx.eval(gradients()))
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """ns, the best of three runs after one that is not timed."""
+    work()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter_ns()
+        work()
+        times.append(time.perf_counter_ns() - start)
+    return float(min(times))
+
+
+def startup() -> dict[str, float]:
+    """Seconds to import mlxopto's engine and seconds from there to the first block out, in a fresh process with warm caches."""
+    code = (
+        "import time; start = time.perf_counter(); import numpy, mlxopto; from mlxopto import compressor; imported = time.perf_counter()\n"
+        "mlxopto.load('cl1b').stream()(numpy.zeros(64, numpy.float32)); print(imported - start, time.perf_counter() - imported)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(3)
+    ]
+    imports, first = zip(*((float(a), float(b)) for a, b in runs), strict=True)
+    return {"import_s": round(min(imports), 3), "first_block_s": round(min(first), 3)}
+
+
+def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[dict[str, Any]], list[str]]:
+    """Other engines and ours in the same turns, and a sentence for each that is not installed. ns a sample by the wall clock."""
+    found: list[dict[str, Any]] = []
+    absent: list[str] = []
+    for block in (64, 4096):
+        tell(f"peers, blocks of {block}")
+        others, absent = peers.installed(block)
+        ours = BlockTimer(compressor, 1, block)
+        contenders = [Contender(f"mlxopto {compressor.name}", block, ours.run)]
+        contenders += [Contender(peer.name, peer.block, _timed(peer)) for peer in others if peer.block in (block, 48000)]
+        for contender, speed in zip(contenders, in_turns(contenders), strict=True):
+            found.append(
+                {
+                    "name": contender.name,
+                    "block": contender.block,
+                    "ns_per_sample": round(speed, 2),
+                    "real_time_factor": round(1e9 / peers.SAMPLE_RATE / speed, 2),
+                }
+            )
+    return found, absent
+
+
+def _timed(peer: peers.Peer) -> Callable[[int], float]:
+    def run(calls: int) -> float:
+        peer.step()
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            peer.step()
+        return (time.perf_counter_ns() - start) / (calls * peer.block)
+
+    return run
+
+
+def machine() -> str:
+    """What the figures were measured on, in words."""
+    processor = platform.processor() or platform.machine()
+    try:
+        names = [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        processor = names[0] if names else processor
+    except OSError:  # not Linux
+        pass
+    return f"{processor}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
