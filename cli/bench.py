@@ -61,9 +61,9 @@ def bench(
         _show(result)
     if plot is not None:
         with drawing(plot):
-            from mlxopto import plots
+            from mlxopto.speed import pictures
 
-            plots.bench_picture(plot, result)
+            pictures.bench_picture(plot, result)
 
 
 def _bench_gpu(model: str | None, as_json: bool) -> None:

@@ -67,9 +67,9 @@ def evaluate(
         _show(document)
     if plot is not None:
         with drawing(plot):
-            from mlxopto import plots
+            from mlxopto.evaluation import pictures
 
-            plots.eval_picture(plot, document)
+            pictures.eval_picture(plot, document)
 
 
 def _source(data: Path | None, device: str | None) -> Source:

@@ -27,7 +27,7 @@ def write(folder: Path, judged: Sequence[Judged], panel: Panel, sample_rate: int
     Raises:
         WorkError: a file cannot be written.
     """
-    from mlxopto import plots  # matplotlib, only when a picture is drawn
+    from mlxopto.evaluation import pictures  # matplotlib, only when a picture is drawn
 
     sections = []
     for number, j in enumerate(judged, 1):
@@ -38,7 +38,7 @@ def write(folder: Path, judged: Sequence[Judged], panel: Panel, sample_rate: int
             sounds[name] = f"{stem}_{place}.wav"
             _write_sound(folder / sounds[name], signal, sample_rate)
         picture = f"{stem}.png"
-        plots.gain_picture(folder / picture, j.take, j.outputs, sample_rate)
+        pictures.gain_picture(folder / picture, j.take, j.outputs, sample_rate)
         setting = ", ".join(f"{c.name.replace('_', ' ')} {c.format(j.take.setting[c.name])}" for c in panel.controls)
         rows = "".join(_row(name, file, j.errors.get(name)) for name, file in sounds.items())
         sections.append(

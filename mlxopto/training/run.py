@@ -446,11 +446,11 @@ def _conclude(
 def _draw(folder: Path, config: TrainConfig, source: Source, model: Network, card: weights.Card, log: Path | None) -> None:
     """The run's pictures; one that fails takes nothing from the result."""
     try:
-        from mlxopto import plots  # matplotlib
+        from mlxopto.training import pictures  # matplotlib
 
-        device_curve = plots.virtual_transfer_curve(config.device, source.sample_rate) if config.device else None
+        truth = pictures.device_curve(config.device, source.sample_rate) if config.device else None
         takes = source.test["unseen"] or source.validation or [source.sequence(0)]
-        plots.training_pictures(folder, model, card, log, takes, device_curve)
+        pictures.training_pictures(folder, model, card, log, takes, truth)
     except Exception as error:
         warnings.warn(f"{folder} has no pictures: {shown(str(error))[:100]}", Notice, stacklevel=2)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import mlxopto
-from mlxopto import plots
-from mlxopto.speed import engine
+from mlxopto.speed import engine, pictures
 from mlxopto.speed.peers import Peer
 
 
@@ -53,7 +52,7 @@ def test_all_fields_are_there_and_the_picture_is_drawn(small, tmp_path, monkeypa
     assert sleepers[0]["ns_per_sample"] == pytest.approx(1e6 / 64, rel=0.5)
     assert {row["block"] for row in found if row["name"] == "mlxopto cl1b"} == {64, 4096}
     assert absent == ["nothing else."]
-    plots.bench_picture(tmp_path / "p.png", result)
+    pictures.bench_picture(tmp_path / "p.png", result)
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
 
 

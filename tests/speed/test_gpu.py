@@ -25,7 +25,7 @@ SMALL = gpu.Sizes(
 
 def test_every_row_is_measured(monkeypatch):
     """With the CPU in the GPU's place; its kernels cannot be compiled into a graph."""
-    monkeypatch.setattr("mlxopto.engines.gpu_obstacle", lambda: None)
+    monkeypatch.setattr("mlxopto.engine.choice.gpu_obstacle", lambda: None)
     monkeypatch.setattr(mx, "gpu", mx.cpu)
     monkeypatch.setenv("MLXOPTO_SCAN", "cpu")
     told = []

@@ -132,5 +132,5 @@ def test_a_package_that_fails_to_load_is_reported_not_raised(monkeypatch):
 
 def test_importing_the_module_imports_no_peer():
     heavy = "{'torch', 'torchcomp', 'mambapy', 'pedalboard'}"
-    code = f"import sys, mlxopto.evaluation.peers; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, mlxopto.speed.peers; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
