@@ -246,7 +246,9 @@ def _record(session: Session, take: Take, number: int) -> bool:
 
 
 def _judge(checked: Checked) -> str:
-    """What the user wants to do with a take that is not as it should be: "" to record it again, s, or k where it may be kept."""
+    """What the user wants to do with a take that is not as it should be: "" to record it again, s, or k where it
+    may be kept.
+    """
     console.print("not kept" if checked.problems else "doubtful")
     for sentence in (*checked.problems, *checked.doubts):
         console.print(f"  {sentence}")

@@ -100,6 +100,7 @@ def _show(panel: Panel, before: float, proposals: list[Proposal]) -> None:
     out.print(table)
     after = proposals[-1].mean_db
     out.print(
-        f"Settings all over the panel are now {before:.2f} dB RMS from the most similar recorded one on average, then {after:.2f}.",
+        f"Settings all over the panel are now {before:.2f} dB RMS from the most similar recorded one on "
+        f"average, then {after:.2f}.",
         soft_wrap=True,
     )

@@ -21,8 +21,8 @@ class Desk:
     """Everything that a key can change.
 
     Args:
-        model: as a preset names it. preset: the file that the session began with, if any; the key s writes it again, or else a new one.
-        midi: controller number by control.
+        model: as a preset names it. preset: the file that the session began with, if any; the key s writes it again, or else a
+        new one. midi: controller number by control.
     Raises:
         RequestError: a controller for a control that is not here.
     """

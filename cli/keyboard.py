@@ -33,7 +33,9 @@ def keyboard() -> Iterator[bool]:
 
 @contextmanager
 def stoppable(leave: Callable[[], None], enter: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-Z gives the terminal back as the shell knows it, and takes it again after fg: `leave` and `enter` do so with the screen."""
+    """Ctrl-Z gives the terminal back as the shell knows it, and takes it again after fg: `leave` and `enter` do so with the
+    screen.
+    """
     before = termios.tcgetattr(sys.stdin)
     before[3] |= termios.ECHO | termios.ICANON
 

@@ -77,7 +77,8 @@ def live(
         session = Session(compressor, options, setting, knobs.mixed(base, mix, makeup))
         if session.sample_rate != compressor.sample_rate:
             console.print(
-                f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, nothing is resampled"
+                f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, "
+                "nothing is resampled"
             )
         if session.player and session.player.header.remark:
             console.print(session.player.header.remark)
@@ -165,7 +166,8 @@ def _line(heard: list[Snapshot]) -> str:
     gains = [snapshot.gain_db for snapshot in heard if snapshot.gain_db is not None]
     gain = f", gain {min(gains):.1f} dB" if gains else ""
     return (
-        f"{latest.seconds:.0f} s: in {decibels([s.peaks_in for s in heard])}, out {decibels([s.peaks_out for s in heard])} dBFS{gain}, "
+        f"{latest.seconds:.0f} s: in {decibels([s.peaks_in for s in heard])}, out "
+        f"{decibels([s.peaks_out for s in heard])} dBFS{gain}, "
         f"load {100 * latest.load_median:.2f} %, {drop_outs(latest.xruns)}"
     )
 
@@ -177,7 +179,8 @@ def _end(session: Session, as_json: bool) -> None:
         console.print(f"{session.recorder.path}  {seconds:.1f} s, channels 1 to {session.channels} dry, then as many wet")
     load = summary["load"]
     console.print(
-        f"{summary['seconds']:.1f} s at {summary['sample_rate']} Hz, block {summary['block']}: load {100 * load['median']:.2f} % median, "
+        f"{summary['seconds']:.1f} s at {summary['sample_rate']} Hz, block {summary['block']}: load "
+        f"{100 * load['median']:.2f} % median, "
         f"{100 * load['max']:.1f} % most, {summary['late']} late, {drop_outs(summary['xruns'])}"
     )
     if as_json:

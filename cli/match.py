@@ -114,7 +114,8 @@ def _show(panel: Panel, found: Match, command: str) -> None:
         table.add_row(control.name, _short(control, knob.value), interval, "" if knob.known else "hardly told by the recording")
     out.print(table)
     out.print(
-        f"output gain {found.makeup_db:+.1f} dB; what is left: ESR {found.esr:.1e}, gain error {found.gain_error_db:.2f} dB RMS",
+        f"output gain {found.makeup_db:+.1f} dB; what is left: ESR {found.esr:.1e}, gain error "
+        f"{found.gain_error_db:.2f} dB RMS",
         markup=False,
     )
     if found.lag or found.inverted:

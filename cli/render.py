@@ -120,7 +120,8 @@ def _files(
             console.print(shown(header.remark))
         if header.sample_rate != compressor.sample_rate:
             console.print(
-                f"{shown(header.path.name)}: {header.sample_rate} Hz is resampled to the model's {compressor.sample_rate} Hz and back"
+                f"{shown(header.path.name)}: {header.sample_rate} Hz is resampled to the model's "
+                f"{compressor.sample_rate} Hz and back"
             )
     total = sum(header.samples / header.sample_rate for header, _ in jobs)
     with share_done(pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} files", total) as progress:

@@ -50,7 +50,10 @@ def train(
         bool,
         typer.Option(
             "--calibrate",
-            help="Move --init towards the unit in --data by a few numbers only: a few minutes, from 2 s of recording at one setting.",
+            help=(
+                "Move --init towards the unit in --data by a few numbers only: a few minutes, from 2 s of recording "
+                "at one setting."
+            ),
         ),
     ] = False,
     quick: Annotated[

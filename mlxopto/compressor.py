@@ -15,7 +15,7 @@ import soxr
 from mlxopto import weights
 from mlxopto.controls import Panel, Setting
 from mlxopto.engine import MlxEngine, NativeEngine, choice
-from mlxopto.engine.kernel import LOUDEST
+from mlxopto.engine.colour import LOUDEST
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, Opto
 from mlxopto.text import quoted
@@ -198,7 +198,8 @@ class Stream:
         """float32 (samples,) for one channel, or (samples, channels); any number of samples, the same shape back.
 
         Args:
-            key: an external side-chain, which the detectors hear instead of the block: (samples,) or (samples, keys), where unlinked
+            key: an external side-chain, which the detectors hear instead of the block: (samples,) or (samples, keys), where
+            unlinked
                 channels need one key or one each.
         Raises:
             RequestError: a shape that does not fit, or numbers that are no audio; the stream is then as it was.
@@ -245,7 +246,9 @@ class Stream:
             self.setting, self.mix = setting, changed
 
     def reset(self) -> None:
-        """As a new stream, with the controls where they were set: the network's state of rest, which its training begins with."""
+        """As a new stream, with the controls where they were set: the network's state of rest, which its training
+        begins with.
+        """
         self._engine.reset()
 
 

@@ -260,7 +260,8 @@ class Panel:
 
 
 def latin_hypercube(panel: Panel, count: int, uniforms: Iterable[Iterable[float]]) -> list[Setting]:
-    """`count` settings that cover each knob's travel evenly, from rows of numbers in [0, 1), one row a setting, one column a control.
+    """`count` settings that cover each knob's travel evenly, from rows of numbers in [0, 1), one row a setting, one column a
+    control.
 
     The ranks of a column, not its values, place the settings, each in the middle of its own slice.
     """

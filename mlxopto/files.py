@@ -27,7 +27,8 @@ def check_writable(path: Path, force: bool) -> None:
     """Refuses what cannot be created.
 
     Raises:
-        RequestError: a folder, a device or (unless `force`) a file is there, or the folder around it is missing or closed to writing.
+        RequestError: a folder, a device or (unless `force`) a file is there, or the folder around it is missing or closed to
+        writing.
     """
     try:
         mode = path.stat().st_mode

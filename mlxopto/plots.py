@@ -23,12 +23,15 @@ _TONE_HZ = 1000.0
 LEVELS_DBFS = np.arange(-60.0, 0.1, 3.0)
 STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
-    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "text.parse_math": False, "figure.dpi": 120, "savefig.bbox": "tight",
+    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "text.parse_math": False,
+    "figure.dpi": 120, "savefig.bbox": "tight",
 }  # fmt: skip
 
 
 def transfer_curve(process: Process, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steady output level over input level in dBFS (RMS of a sine plus 3), for a 1 kHz tone that climbs in 3 dB steps of one second."""
+    """Steady output level over input level in dBFS (RMS of a sine plus 3), for a 1 kHz tone that climbs in 3 dB
+    steps of one second.
+    """
     t = np.arange(sample_rate) / sample_rate
     tone = np.sin(2 * np.pi * _TONE_HZ * t)
     stairs = np.concatenate([10 ** (level / 20) * tone for level in LEVELS_DBFS]).astype(np.float32)

@@ -15,7 +15,10 @@ from mlxopto.text import quoted
 
 @dataclass(frozen=True)
 class Preset:
-    """model: a name or path, as `--model` takes it. controls: text as `Control.parse` reads it. midi: controller number by control."""
+    """model: a name or path, as `--model` takes it. controls: text as `Control.parse` reads it.
+
+    midi: controller number by control.
+    """
 
     model: str
     controls: Mapping[str, str]

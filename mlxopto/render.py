@@ -45,7 +45,9 @@ class RenderOptions:
 
 @dataclass(frozen=True)
 class Overview:
-    """A render in 2,000 columns or fewer, for a picture: peaks of input and output, deepest and mean gain in dB where audible."""
+    """A render in 2,000 columns or fewer, for a picture: peaks of input and output, deepest and mean gain in dB
+    where audible.
+    """
 
     seconds: float
     peak_in: np.ndarray
@@ -127,7 +129,9 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
 def prepare(
     pairs: Sequence[tuple[Path, Path]], options: RenderOptions
 ) -> tuple[list[tuple[audio.SoundInfo, Path]], list[FileFailure]]:
-    """Inputs that can be read with the outputs that can be made of them, and why the others cannot: all that is known beforehand."""
+    """Inputs that can be read with the outputs that can be made of them, and why the others cannot: all that is known
+    beforehand.
+    """
     jobs, failures = [], []
     for source, target in pairs:
         try:
@@ -259,7 +263,9 @@ class _Meters:
             np.maximum(part, peaks, out=part)
 
     def _add_gain(self, dry: np.ndarray, gain: np.ndarray) -> None:
-        """Gain, read where the input is audible; resampled renders pair each input sample with the gain nearest in the block."""
+        """Gain, read where the input is audible; resampled renders pair each input sample with the gain nearest in
+        the block.
+        """
         if not len(dry):
             return
         nearest = np.arange(len(dry)) * len(gain) // len(dry)

@@ -19,7 +19,9 @@ def quoted(value: object) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text on one line of at most `LONGEST_SENTENCE` characters; its middle goes, because culprit and advice stand at the ends."""
+    """The text on one line of at most `LONGEST_SENTENCE` characters; its middle goes, because culprit and advice stand at the
+    ends.
+    """
     text = shown(text)
     if len(text) <= LONGEST_SENTENCE:
         return text

@@ -53,7 +53,10 @@ def test_the_same_where_the_file_system_has_no_hard_links(tmp_path, monkeypatch)
 
 
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
-    code = "with files.replacing(Path(sys.argv[1]) / 'a.bin') as t:\n    t.write_bytes(b'x'); print('ready', flush=True); time.sleep(600)"
+    code = (
+        "with files.replacing(Path(sys.argv[1]) / 'a.bin') as t:\n    t.write_bytes(b'x'); print('ready', "
+        "flush=True); time.sleep(600)"
+    )
     living, killed = (started(code, tmp_path) for _ in range(2))
     try:
         end(killed)
@@ -86,8 +89,10 @@ def test_many_processes_take_turns_in_a_folder(tmp_path):
     """Each adds one to a number that it reads before; none is lost."""
     (tmp_path / "n").write_text("0")
     code = (
-        "folder = Path(sys.argv[1])\nfor _ in range(20):\n    while True:\n        try:\n            with files.alone_in(folder):\n"
-        "                n = int((folder / 'n').read_text()); time.sleep(0.001); (folder / 'n').write_text(str(n + 1))\n            break\n"
+        "folder = Path(sys.argv[1])\nfor _ in range(20):\n    while True:\n        try:\n            with "
+        "files.alone_in(folder):\n"
+        "                n = int((folder / 'n').read_text()); time.sleep(0.001); (folder / "
+        "'n').write_text(str(n + 1))\n            break\n"
         "        except files.RequestError:\n            time.sleep(0.002)\n"
     )
     workers = [subprocess.Popen([sys.executable, "-c", HOLD + code, tmp_path]) for _ in range(4)]

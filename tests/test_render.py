@@ -71,8 +71,10 @@ def test_mix_and_makeup(tmp_path, noise):
 @pytest.mark.parametrize(
     ("name", "subtype_in", "out", "subtype_out"),
     [
-        ("a.wav", "PCM_16", "b.wav", "PCM_16"), ("a.flac", "PCM_24", "b.flac", "PCM_24"), ("a.aiff", "PCM_24", "b.aiff", "PCM_24"),
-        ("a.ogg", "VORBIS", "b.wav", "PCM_24"), ("a.mp3", "MPEG_LAYER_III", "b.flac", "PCM_24"), ("a.wav", "FLOAT", "b.flac", "PCM_24"),
+        ("a.wav", "PCM_16", "b.wav", "PCM_16"),
+        ("a.flac", "PCM_24", "b.flac", "PCM_24"), ("a.aiff", "PCM_24", "b.aiff", "PCM_24"),
+        ("a.ogg", "VORBIS", "b.wav", "PCM_24"),
+        ("a.mp3", "MPEG_LAYER_III", "b.flac", "PCM_24"), ("a.wav", "FLOAT", "b.flac", "PCM_24"),
     ],
 )  # fmt: skip
 def test_formats_and_subtypes(tmp_path, noise, name, subtype_in, out, subtype_out):

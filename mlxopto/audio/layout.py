@@ -1,7 +1,7 @@
 """WAV and AIFF files as chunks. Sizes in a header are claims: the file's own size decides.
 
-A size of 32 bits counts on from 0 at 4 GiB; recorders that die leave 0 or what they last wrote; encoders that write into a pipe leave one
-of the sizes of `_PLACEHOLDERS`.
+A size of 32 bits counts on from 0 at 4 GiB; recorders that die leave 0 or what they last wrote; encoders that write into a pipe
+leave one of the sizes of `_PLACEHOLDERS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _OF_AUDIO = {  # chunks that describe the samples, and are made anew with them
     "AIFF": {b"COMM", b"SSND", b"FVER", b"PEAK"},
 }
 _ENCODINGS = {
-    ("WAVE", 1, 8): "PCM_U8", ("WAVE", 1, 16): "PCM_16", ("WAVE", 1, 24): "PCM_24", ("WAVE", 1, 32): "PCM_32", ("WAVE", 3, 32): "FLOAT",
+    ("WAVE", 1, 8): "PCM_U8", ("WAVE", 1, 16): "PCM_16", ("WAVE", 1, 24): "PCM_24", ("WAVE", 1, 32): "PCM_32",
+    ("WAVE", 3, 32): "FLOAT",
     ("WAVE", 3, 64): "DOUBLE", ("WAVE", 6, 8): "ALAW", ("WAVE", 7, 8): "ULAW",
     ("AIFF", 1, 8): "PCM_S8", ("AIFF", 1, 16): "PCM_16", ("AIFF", 1, 24): "PCM_24", ("AIFF", 1, 32): "PCM_32",
 }  # fmt: skip
@@ -51,7 +52,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the audio of a file lies, in bytes, and what the header claims of it. rate in Hz; subtype: None where only its codec knows."""
+    """Where the audio of a file lies, in bytes, and what the header claims of it.
+
+    rate in Hz; subtype: None where only its codec knows.
+    """
 
     form: str  # WAVE, AIFF or AU
     at: int
@@ -132,7 +136,8 @@ def info_list(strings: dict[str, str]) -> bytes:
 
 
 INFO = {  # of a LIST chunk, by libsndfile's names
-    "title": b"INAM", "artist": b"IART", "album": b"IPRD", "comment": b"ICMT", "date": b"ICRD", "genre": b"IGNR", "copyright": b"ICOP",
+    "title": b"INAM", "artist": b"IART", "album": b"IPRD", "comment": b"ICMT", "date": b"ICRD", "genre": b"IGNR",
+    "copyright": b"ICOP",
     "software": b"ISFT", "tracknumber": b"ITRK",
 }  # fmt: skip
 
@@ -237,7 +242,9 @@ def _walk(file: BinaryIO, at: int, size: int, order: str) -> Iterator[tuple[byte
 
 
 def _described(form: str, compressed: bool, data: bytes) -> tuple[int, int, int, str | None, int] | None:
-    """Channels, rate, bytes a frame, sub-type and channel mask of a fmt or COMM chunk; None where it is cut short or makes no sense."""
+    """Channels, rate, bytes a frame, sub-type and channel mask of a fmt or COMM chunk; None where it is cut short
+    or makes no sense.
+    """
     if form == "WAVE":
         if len(data) < 16:
             return None

@@ -1,7 +1,7 @@
 """What a sound file carries beside its audio: time reference, markers, loops, tags, pictures, the mask of its channels.
 
-A render keeps length and alignment, so all of it stays true, and is copied byte by byte where the format stays the same. Another format
-gets the tags that both know.
+A render keeps length and alignment, so all of it stays true, and is copied byte by byte where the format stays the same.
+Another format gets the tags that both know.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FLAC_MAGIC = b"fLaC"
 class Metadata:
     """What accompanies audio.
 
-    kind: WAV, AIFF, FLAC, or empty. chunks: of WAV and AIFF. blocks: (kind, data) of FLAC. mask: of a WAV's channels, 0 without.
-    tags: text by the names of `TAGS`. left_out: names of what was too much to be carried along.
+    kind: WAV, AIFF, FLAC, or empty. chunks: of WAV and AIFF. blocks: (kind, data) of FLAC. mask: of a WAV's channels, 0
+    without. tags: text by the names of `TAGS`. left_out: names of what was too much to be carried along.
     """
 
     kind: str = ""

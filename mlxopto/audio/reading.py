@@ -1,4 +1,7 @@
-"""Sound files as blocks of samples. libsndfile decodes; where a header misleads about the length, the file's own size decides."""
+"""Sound files as blocks of samples.
+
+libsndfile decodes; where a header misleads about the length, the file's own size decides.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,10 @@ def read_part(path: Path, start: int, samples: int) -> np.ndarray:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[soundfile.SoundFile, Layout | None]]:
-    """An open file, and its layout where that is known. By its descriptor: libsndfile is handed no names, which may be of any bytes."""
+    """An open file, and its layout where that is known.
+
+    By its descriptor: libsndfile is handed no names, which may be of any bytes.
+    """
     if files.check_readable(path) == 0:
         raise RequestError(f"{path} is empty")
     with ExitStack() as opened:

@@ -7,10 +7,12 @@ import soxr
 
 
 class Resampler:
-    """Streaming sample-rate conversion (soxr, highest quality) whose output has exactly the length and alignment that it should.
+    """Streaming sample-rate conversion (soxr, highest quality) whose output has exactly the length and alignment that it
+    should.
 
     Args:
-        length: samples a channel that will come in. length_out: that will come out, round(length output / input) when not given.
+        length: samples a channel that will come in. length_out: that will come out, round(length output / input) when not
+        given.
     """
 
     def __init__(self, input_rate: int, output_rate: int, channels: int, length: int, length_out: int | None = None):

@@ -1,4 +1,7 @@
-"""Sound files being written in blocks. libsndfile encodes; a WAV's head is ours, so that it can pass 4 GB and carry metadata."""
+"""Sound files being written in blocks.
+
+libsndfile encodes; a WAV's head is ours, so that it can pass 4 GB and carry metadata.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ class Setup:
         return replace(self, interface_delay=interface_delay, aligned_by=aligned_by)
 
     def following(self, first: Setup) -> Setup:
-        """Aligned as the folder's first set-up was, so that a fraction of a sample is not rounded up one day and down the other."""
+        """Aligned as the folder's first set-up was, so that a fraction of a sample is not rounded up one day and down the
+        other.
+        """
         return replace(self, aligned_by=first.aligned_by + round(self.delay - first.delay))
 
 

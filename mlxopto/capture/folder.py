@@ -1,4 +1,5 @@
-"""A captures folder while it is recorded: what is planned, what is kept; whole at any moment, so that a crash loses one take at most.
+"""A captures folder while it is recorded: what is planned, what is kept; whole at any moment, so that a crash loses one take at
+most.
 
 Beside `device.json` and `manifest.json`, which training reads, it holds `capture.json`: sample rate, plan and set-ups. A take
 counts as kept once the manifest names it.
@@ -66,7 +67,8 @@ class CaptureFolder:
             raise RequestError(f"{path} is not the plan of a capture session: {error}") from error
         if plan.format != FORMAT or plan.sample_rate not in range(*RATES) or len(plan.takes) > MOST_TAKES:
             raise RequestError(
-                f"{path} is not the plan of a capture session: format {plan.format}, {plan.sample_rate} Hz, {len(plan.takes)} takes"
+                f"{path} is not the plan of a capture session: format {plan.format}, {plan.sample_rate} Hz, "
+                f"{len(plan.takes)} takes"
             )
         for number, take in enumerate(plan.takes, 1):
             where = f"{path}, take {number}"

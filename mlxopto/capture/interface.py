@@ -20,7 +20,9 @@ _POLL_S = 0.01
 
 @dataclass(frozen=True)
 class Recording:
-    """What came back, float32 (samples,), in the samples in which the signal was played; drop-outs that the sound system reported."""
+    """What came back, float32 (samples,), in the samples in which the signal was played; drop-outs that the sound system
+    reported.
+    """
 
     y: np.ndarray
     xruns: dict[str, int]
@@ -41,7 +43,8 @@ class Loop(Protocol):
 
 
 class Interface:
-    """One output and one input channel of an audio interface, over one stream that stays open, so that its delay stays the same.
+    """One output and one input channel of an audio interface, over one stream that stays open, so that its delay stays the
+    same.
 
     Args:
         input, output: a device's index or a part of its name; the default devices without.
@@ -101,7 +104,10 @@ class Interface:
     @property
     def description(self) -> str:
         """Both devices by name."""
-        return f"{self._output.name}, output {self._table[transfer.OUTPUTS]}, to {self._input.name}, input {self._table[transfer.INPUTS]}"
+        return (
+            f"{self._output.name}, output {self._table[transfer.OUTPUTS]}, to {self._input.name}, input "
+            f"{self._table[transfer.INPUTS]}"
+        )
 
     def play(self, x: np.ndarray) -> Recording:
         """As `Loop.play` says."""

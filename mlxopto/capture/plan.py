@@ -34,8 +34,8 @@ class Take:
 def settings(panel: Panel) -> Iterator[Setting]:
     """Settings that fill the panel evenly, however many are taken; a person can set them, none comes twice.
 
-    A Halton sequence, one prime a control, with its digits mixed so that the first settings are not in line. It ends when all that
-    can be set has been.
+    A Halton sequence, one prime a control, with its digits mixed so that the first settings are not in line. It ends when all
+    that can be set has been.
     """
     known = {tuple(middle(panel).values())}  # which validation has
     repeated, index = 0, 1  # the first of the sequence is at the low end of everything
@@ -54,7 +54,9 @@ def middle(panel: Panel) -> Setting:
 
 
 def takes(panel: Panel, chosen: Sequence[Setting], seconds: float) -> list[Take]:
-    """Validation twice at the panel's defaults, then the chosen settings: one in four for the test, another also on unheard material."""
+    """Validation twice at the panel's defaults, then the chosen settings: one in four for the test, another also on unheard
+    material.
+    """
     plan = [Take(middle(panel), "val", seconds, 0, again) for again in (False, True)]
     mixed = np.random.default_rng(0).permutation(len(chosen)).tolist()
     share = len(chosen) // 4
@@ -72,7 +74,9 @@ def more(chosen: Sequence[Setting], seconds: float, seed: int) -> list[Take]:
 
 
 def settable(control: Control, value: float) -> float:
-    """The value, as finely as a person can set it: two digits on a log taper, a position of a switch, else some hundredths of the range."""
+    """The value, as finely as a person can set it: two digits on a log taper, a position of a switch, else some hundredths of
+    the range.
+    """
     if control.taper == "steps":
         return min(_positions(control), key=lambda position: abs(position - value))
     finest = abs(value) / 10 if control.taper == "log" else (control.high - control.low) / 20

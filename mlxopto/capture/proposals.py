@@ -1,4 +1,6 @@
-"""Which settings to record next: of an even plan those that differ most from all others, in gain as a trained model expects it."""
+"""Which settings to record next: of an even plan those that differ most from all others, in gain as a trained model
+expects it.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ DEEPEST_DB = 60.0  # gains below are all alike
 class Proposal:
     """A setting to record.
 
-    new_db: RMS difference in gain between it and the most similar recorded setting, as the model expects. mean_db: the mean of that
-    over the whole panel once it is recorded too.
+    new_db: RMS difference in gain between it and the most similar recorded setting, as the model expects. mean_db: the mean of
+    that over the whole panel once it is recorded too.
     """
 
     setting: Setting
@@ -41,11 +43,13 @@ class Proposal:
 def propose(
     compressor: Compressor, recorded: Sequence[Setting], barred: Sequence[Setting], count: int, show: Callable[[float], None]
 ) -> tuple[float, list[Proposal]]:
-    """The mean difference between any setting and the most similar recorded one, in dB, and what to record next, the most telling first.
+    """The mean difference between any setting and the most similar recorded one, in dB, and what to record next, the most
+    telling first.
 
-    The even plan goes on, but of several times as many settings as are wanted those are chosen that differ most from all others: in
-    gain, times the distance in knobs. Where nothing is compressed, or where a knob hardly matters, one recording tells of all; but
-    a model that has heard little is a poor judge of that. Each by itself foretold the error less well (README).
+    The even plan goes on, but of several times as many settings as are wanted those are chosen that differ most from all
+    others: in gain, times the distance in knobs. Where nothing is compressed, or where a knob hardly matters, one recording
+    tells of all; but a model that has heard little is a poor judge of that. Each by itself foretold the error less well
+    (README).
 
     Args:
         recorded: at least one that a model can learn from, or will. barred: not to be proposed, such as those of the test.

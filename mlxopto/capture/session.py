@@ -22,7 +22,9 @@ PEAKS_DBFS = (-12.0, -1.0)  # where the return of the loudest setting should pea
 
 @dataclass(frozen=True)
 class Levels:
-    """The return of the loudest material: its peak, dBFS, samples that clip, and by how many dB to raise it, at least and at most."""
+    """The return of the loudest material: its peak, dBFS, samples that clip, and by how many dB to raise it, at least and at
+    most.
+    """
 
     peak: float
     clipped: int

@@ -35,7 +35,9 @@ def probe(rate: int) -> np.ndarray:
 
 
 def train_of_sweeps(rate: int) -> np.ndarray:
-    """Silence, a sweep with so much silence behind it that any delay can be told, then as many sweeps as `REPEATS`: see `sweeps_at`."""
+    """Silence, a sweep with so much silence behind it that any delay can be told, then as many sweeps as `REPEATS`: see
+    `sweeps_at`.
+    """
     silence, pause = (np.zeros(round(s * rate), np.float32) for s in (SILENCE_S, LONGEST_S))
     return np.concatenate([silence, sweep(rate), pause, *[sweep(rate)] * REPEATS])
 

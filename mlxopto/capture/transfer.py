@@ -9,7 +9,8 @@ from mlxopto.native.compiler import kernel, native_callback
 from mlxopto.portaudio.lockfree import acquire, floats_at, release
 from mlxopto.portaudio.stream import CONTINUE, SIGNATURE
 
-# the table: addresses of what is played and what is recorded, their samples, samples done; channels of the device, and which is used
+# the table: addresses of what is played and what is recorded, their samples, samples done; channels of the device, and which is
+# used
 PLAY, RECORD, LENGTH, DONE, OUTPUTS, OUTPUT, INPUTS, INPUT = range(8)
 # 1 while a signal is being played; calls; then what PortAudio reported, in the order of its flags
 RUNNING, CALLS, INPUT_UNDERFLOW, TABLE_SIZE = 8, 9, 10, 14

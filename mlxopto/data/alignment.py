@@ -21,9 +21,11 @@ _INAUDIBLE = 1e-9  # of a spectrum's strongest part, in power: there is only noi
 
 @dataclass(frozen=True)
 class Alignment:
-    """lag: samples by which the target is late, None where nothing alike is within `MAX_LAG`. polarity: 1 or -1, 0 where the lag is None.
+    """lag: samples by which the target is late, None where nothing alike is within `MAX_LAG`. polarity: 1 or -1, 0 where the
+    lag is None.
 
-    lags: (sample at which a part begins, its lag), for the parts that tell. beyond: a lag outside `MAX_LAG`, where there is one.
+    lags: (sample at which a part begins, its lag), for the parts that tell. beyond: a lag outside `MAX_LAG`, where there is
+    one.
     """
 
     lag: int | None
@@ -41,7 +43,8 @@ class Alignment:
 def align(x: np.ndarray, y: np.ndarray) -> Alignment:
     """The lag of y after x, float (samples,) each.
 
-    Correlates spectra that are whitened first, so that the phase of a unit's bass counts no more than a few of a thousand frequencies.
+    Correlates spectra that are whitened first, so that the phase of a unit's bass counts no more than a few of a thousand
+    frequencies.
     """
     count = min(len(x), len(y))
     if not count:
@@ -78,7 +81,8 @@ def _parts(x: np.ndarray) -> list[tuple[int, int]]:
 
 
 class _Part:
-    """A part of both recordings. whitened: how well each lag from -reach to reach fits, in units of the root mean square of all;
+    """A part of both recordings. whitened: how well each lag from -reach to reach fits, in units of the root mean square of
+    all;
     polarity: of the signals as they stand."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, start: int, length: int):

@@ -225,7 +225,9 @@ class CaptureSource:
         self.description = f"captures of {self.name}, {self.training_settings} settings, {seconds:.0f} s"
 
     def sequence(self, index: int) -> Take:
-        """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall differently."""
+        """Captures in a new random order each time round; up to 16 samples are left out at the start, so that frames fall
+        differently.
+        """
         take = shuffled(self._train, self.seed, index)
         shift = int(np.random.default_rng([self.seed, 1, index]).integers(16))
         return replace(take, x=take.x[shift:], y=take.y[shift:])

@@ -22,9 +22,9 @@ FRAME_S = 0.05  # in which the noise floor is looked for
 class Report:
     """One pair of recordings: problems forbid to use it, remarks do not.
 
-    Levels are RMS in dBFS, the noise floor is that of the quietest hundredth of the target, in frames of 50 ms. Lag is in samples,
-    positive where the target is late, None where there is no alignment; polarity 1 or -1; clipped counts samples in a row at full
-    scale. All None where it cannot be read.
+    Levels are RMS in dBFS, the noise floor is that of the quietest hundredth of the target, in frames of 50 ms. Lag is in
+    samples, positive where the target is late, None where there is no alignment; polarity 1 or -1; clipped counts samples in a
+    row at full scale. All None where it cannot be read.
     """
 
     recording: str

@@ -27,8 +27,8 @@ TRAIN, TEST = "_train.pickle", "_test.pickle"
 class PickleSource:
     """Training data from a folder with one pair of the paper's pickles.
 
-    A device.json beside them names the columns of z; without one they are control_1 and so on, over the range that they have. Test
-    settings that were trained on are "seen". Every twelfth training setting (at least one) is held out for validation.
+    A device.json beside them names the columns of z; without one they are control_1 and so on, over the range that they have.
+    Test settings that were trained on are "seen". Every twelfth training setting (at least one) is held out for validation.
 
     Args:
         folder: where the pickles are. seed: of the order of training.

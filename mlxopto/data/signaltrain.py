@@ -1,8 +1,8 @@
 """SignalTrain LA-2A 1.1 (Hawley, Colburn and Mimilakis 2019; Zenodo 3824876): 20 GB, read by segments.
 
-Train, Val and Test each hold pairs input_NUMBER_.wav and target_NUMBER_LA2A_3c__SWITCH__PEAK.wav: the switch is 0 for compress and 1
-for limit, the peak reduction 0 to 100. Where a pair's lengths differ, the longer file's end is left out; of files with equal channels
-one is taken.
+Train, Val and Test each hold pairs input_NUMBER_.wav and target_NUMBER_LA2A_3c__SWITCH__PEAK.wav: the switch is 0 for compress
+and 1 for limit, the peak reduction 0 to 100. Where a pair's lengths differ, the longer file's end is left out; of files with
+equal channels one is taken.
 """
 
 from __future__ import annotations

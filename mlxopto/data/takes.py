@@ -15,7 +15,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Take:
-    """Input and target at one setting: float32 (samples,) each, aligned, both starting with the device at rest; where they came from."""
+    """Input and target at one setting: float32 (samples,) each, aligned, both starting with the device at rest; where they came
+    from.
+    """
 
     x: np.ndarray
     y: np.ndarray

@@ -1,7 +1,7 @@
 """Pickles of arrays, read without running anything of theirs.
 
-A pickle is a program. The reader here admits numpy arrays of numbers, dict, list, tuple, str and numbers, and builds arrays itself;
-everything else is refused, named. Its length is bounded before it is walked, and what it shares is looked at once.
+A pickle is a program. The reader here admits numpy arrays of numbers, dict, list, tuple, str and numbers, and builds arrays
+itself; everything else is refused, named. Its length is bounded before it is walked, and what it shares is looked at once.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class VirtualSource:
 
     Args:
         device: the unit. sample_rate: Hz. seed: of settings, material and sequences. settings: how many to train on.
-        takes: how many unseen test settings; half as many seen ones and for validation. pool_s: seconds of synthetic training material.
-        material: the user's own recordings for training, validation and test, float32 each; synthetic when not given.
+        takes: how many unseen test settings; half as many seen ones and for validation. pool_s: seconds of synthetic training
+        material. material: the user's own recordings for training, validation and test, float32 each; synthetic when not given.
     """
 
     def __init__(

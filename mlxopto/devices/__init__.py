@@ -19,7 +19,8 @@ from mlxopto.errors import RequestError
 class Device:
     """A virtual unit.
 
-    `process(x, sample_rate, setting)` takes and gives float32 (samples,); full scale +-1.0 is a sine of `dbu_at_full_scale` dBu.
+    `process(x, sample_rate, setting)` takes and gives float32 (samples,); full scale +-1.0 is a sine of `dbu_at_full_scale`
+    dBu.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""A virtual Tube-Tech CL 1B: side-chain with threshold, ratio, attack and release in front of an optical gain element, tube stage.
+"""A virtual Tube-Tech CL 1B: side-chain with threshold, ratio, attack and release in front of an optical gain element, tube
+stage.
 
-The manual defines the threshold as the level where the gain is reduced by 1 dB, and the ratio by the slope above it. A quadratic
-knee of 8 dB / (1 - 1 / ratio) meets both. The side-chain shapes the element's light so that its static curve is the knob's; the
-element's own lag and memory add to the knobs' times.
+The manual defines the threshold as the level where the gain is reduced by 1 dB, and the ratio by the slope above it. A
+quadratic knee of 8 dB / (1 - 1 / ratio) meets both. The side-chain shapes the element's light so that its static curve is the
+knob's; the element's own lag and memory add to the knobs' times.
 """
 
 from __future__ import annotations

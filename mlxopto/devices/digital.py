@@ -1,7 +1,7 @@
 """A virtual digital compressor: feed-forward, in decibels, with a knee and a smooth branching detector, and nothing else.
 
-Giannoulis, Massberg and Reiss, "Digital dynamic range compressor design", J. Audio Eng. Soc. 60(6), 2012: equations 4 (gain computer)
-and 16 (smooth, branching peak detector).
+Giannoulis, Massberg and Reiss, "Digital dynamic range compressor design", J. Audio Eng. Soc. 60(6), 2012: equations 4 (gain
+computer) and 16 (smooth, branching peak detector).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""A virtual FET limiter (1176 type): a field-effect transistor in a feedback loop, very fast, and the more distorted the faster.
+"""A virtual FET limiter (1176 type): a field-effect transistor in a feedback loop, very fast, and the more distorted the
+faster.
 
-The detector hears the output: full-wave rectified, compared with a fixed threshold, smoothed by the attack and release knobs without
-a detector's hold, so that fast times follow single half waves. The loop makes the ratio: a side-chain slope of (ratio - 1) dB of
-reduction for every dB that the output is over the threshold, and an attack (1 + slope) times faster than its capacitor's. The unit's
-buttons 4, 8, 12, 20 are a continuous knob here; all buttons at once are not modelled.
+The detector hears the output: full-wave rectified, compared with a fixed threshold, smoothed by the attack and release knobs
+without a detector's hold, so that fast times follow single half waves. The loop makes the ratio: a side-chain slope of (ratio -
+1) dB of reduction for every dB that the output is over the threshold, and an attack (1 + slope) times faster than its
+capacitor's. The unit's buttons 4, 8, 12, 20 are a continuous knob here; all buttons at once are not modelled.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _FULL_REDUCTION_DB = 20.0
 
 
 def process(x: np.ndarray, sample_rate: int, setting: Setting) -> np.ndarray:
-    """Audio (samples,) through the unit, at rest at the start, the input knob's gain taken back at the output; float32 in and out."""
+    """Audio (samples,) through the unit, at rest at the start, the input knob's gain taken back at the output; float32 in and
+    out.
+    """
     slope = setting["ratio"] - 1
     along = math.log(setting["ratio"] / 4) / math.log(5)
     low, high = _THRESHOLD_DBFS

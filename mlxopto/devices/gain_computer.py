@@ -7,7 +7,9 @@ import numba
 
 @numba.njit(inline="always")
 def reduction_db(over_db, slope, knee_db):
-    """Reduction for a level that is `over_db` over the threshold: slope (1 - 1 / ratio) times it, through a quadratic knee of a width."""
+    """Reduction for a level that is `over_db` over the threshold: slope (1 - 1 / ratio) times it, through a quadratic knee of a
+    width.
+    """
     if 2 * over_db >= knee_db:
         return slope * max(over_db, 0.0)
     if 2 * over_db > -knee_db:

@@ -34,8 +34,8 @@ def cell(
     Args:
         fast_on_s, fast_off_s: time constants of the fast population. slow_on_s: of the slow one filling.
         slow_off_s: of the slow one emptying, with no memory and with full memory of light.
-        memory_s: how fast exposure is remembered and forgotten. slow_share: the slow population's part of the conductance, 0 to 1.
-        gamma: the photoresistor's exponent, about 0.7 to 0.9.
+        memory_s: how fast exposure is remembered and forgotten. slow_share: the slow population's part of the conductance, 0 to
+        1. gamma: the photoresistor's exponent, about 0.7 to 0.9.
     """
 
     def rate(seconds: float) -> float:

@@ -1,7 +1,7 @@
 """A virtual VCA bus compressor: feed-forward, a detector of the mean square, and a release that can look after itself.
 
-The voltage-controlled amplifier itself is nearly clean. With auto release, two stores discharge side by side: a fast one for peaks
-and a slow one that long passages fill. The unit's stepped knobs are continuous here.
+The voltage-controlled amplifier itself is nearly clean. With auto release, two stores discharge side by side: a fast one for
+peaks and a slow one that long passages fill. The unit's stepped knobs are continuous here.
 """
 
 from __future__ import annotations

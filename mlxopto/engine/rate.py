@@ -1,8 +1,8 @@
 """A network at another sample rate than it was trained at, without resampling the audio.
 
-A state space layer is a differential equation that was cut into steps; it can be cut into others. A frame stays as long as whole
-samples allow, the step sizes take up the rest, the poles of the colour stage keep their frequencies, and its FIR is fitted anew. Against
-resampling to the network's rate and back this costs no latency and no pass band.
+A state space layer is a differential equation that was cut into steps; it can be cut into others. A frame stays as long as
+whole samples allow, the step sizes take up the rest, the poles of the colour stage keep their frequencies, and its FIR is
+fitted anew. Against resampling to the network's rate and back this costs no latency and no pass band.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Frames:
 
 @dataclass(frozen=True)
 class Filters:
-    """The colour stage's filters: fir (taps,), at most 16; pole rates and their mix (poles,); their gain at 1 kHz, see `Colour.level`."""
+    """The colour stage's filters: fir (taps,), at most 16; pole rates and their mix (poles,); their gain at 1 kHz, see
+    `Colour.level`.
+    """
 
     fir: np.ndarray
     rates: np.ndarray

@@ -17,7 +17,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; color: #333; }
 section { border-top: 1px solid #ccc; margin-top: 2em; padding-top: 1em; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .2em .6em; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } audio { width: 100%; min-width: 16em; } img { max-width: 100%; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; } audio { width: 100%; min-width: 16em; } img { max-width:
+100%; }
 """
 
 
@@ -43,7 +44,8 @@ def write(folder: Path, judged: Sequence[Judged], panel: Panel, sample_rate: int
         rows = "".join(_row(name, file, j.errors.get(name)) for name, file in sounds.items())
         sections.append(
             f"<section><h2>{html.escape(setting)} <small>({j.split})</small></h2><table><tr><th></th><th></th><th>ESR</th>"
-            f'<th>gain error, dB</th></tr>{rows}</table><img src="{picture}" alt="Gain of target and models over time"></section>'
+            f'<th>gain error, dB</th></tr>{rows}</table><img src="{picture}" alt="Gain of target and models over '
+            'time"></section>'
         )
     page = folder / PAGE
     files.write_text(

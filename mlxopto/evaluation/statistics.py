@@ -23,8 +23,8 @@ def interval(values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean)
 def nested_interval(groups: Sequence[np.ndarray], statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
     """The bootstrap's 95 % interval of a statistic of all values of some groups (runs, and the takes of each).
 
-    Groups are drawn anew, then values within each, because values of one group have its luck in common. With few groups the interval
-    is rough; with one it knows the values' spread only.
+    Groups are drawn anew, then values within each, because values of one group have its luck in common. With few groups the
+    interval is rough; with one it knows the values' spread only.
     """
     rng = np.random.default_rng(0)
     filled = [group for group in groups if len(group)]
@@ -37,7 +37,9 @@ def nested_interval(groups: Sequence[np.ndarray], statistic: Callable[..., Any] 
 
 
 def permutation_p(differences: np.ndarray) -> float:
-    """Two-sided p value of a mean difference of zero, by flipping signs: all ways for up to 12 takes, else 10,000 random ones."""
+    """Two-sided p value of a mean difference of zero, by flipping signs: all ways for up to 12 takes, else 10,000
+    random ones.
+    """
     observed = abs(differences.mean())
     count = len(differences)
     if count <= _ALL_FLIPS_UP_TO:

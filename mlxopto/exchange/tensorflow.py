@@ -17,8 +17,8 @@ from mlxopto.errors import RequestError
 from mlxopto.formats import npz
 from mlxopto.models.s6_paper import S6Paper, S6PaperConfig
 
-# The numbers that the authors gave their networks, as panels. Their attack and release are positions of the knob from 0 to 1, without
-# times, and so is the ratio; 2:1 and 10:1 are the ends of the CL 1B's knob.
+# The numbers that the authors gave their networks, as panels. Their attack and release are positions of the knob from 0 to 1,
+# without times, and so is the ratio; 2:1 and 10:1 are the ends of the CL 1B's knob.
 PANELS = {
     "la2a": Panel(
         (

@@ -1,4 +1,6 @@
-"""JSON and TOML files as checked data: bounded in size and depth, every value of the type that its schema, a dataclass, gives it."""
+"""JSON and TOML files as checked data: bounded in size and depth, every value of the type that its schema, a dataclass, gives
+it.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ def read_toml(path: Path, kind: Any) -> Any:
 
 
 def typed(value: Any, kind: Any, where: str, others: bool = False) -> Any:
-    """The value as `kind`: float, int, str, bool, None, unions, list[...], tuple[...], dict[str, ...], dataclasses of these, Any.
+    """The value as `kind`: float, int, str, bool, None, unions, list[...], tuple[...], dict[str, ...], dataclasses of these,
+    Any.
 
     Args:
         where: what the value is called in an error. others: allow keys that a dataclass does not have, and leave them out.

@@ -31,7 +31,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
             members = archive.infolist()
             if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > LARGEST_IN_ALL:
                 raise RequestError(
-                    f"{path} cannot be read as an npz file: it holds more than {MOST_ARRAYS} arrays or {LARGEST_IN_ALL >> 20} MB"
+                    f"{path} cannot be read as an npz file: it holds more than {MOST_ARRAYS} arrays or "
+                    f"{LARGEST_IN_ALL >> 20} MB"
                 )
             return {member.filename.removesuffix(".npy"): _array(path, archive, member) for member in members}
     except OSError as error:
@@ -59,7 +60,8 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.
     left = len(data.getbuffer()) - data.tell()
     if math.prod(shape) * kind.itemsize != left or min(shape, default=0) < 0:
         raise RequestError(
-            f"{path} cannot be read as an npz file: {name} in it says that its shape is {quoted(shape)}, which is not what is there"
+            f"{path} cannot be read as an npz file: {name} in it says that its shape is {quoted(shape)}, which is "
+            "not what is there"
         )
     with np.errstate(over="ignore"):
         return np.frombuffer(data.read(), kind).reshape(shape, order="F" if fortran else "C").astype(np.float32)

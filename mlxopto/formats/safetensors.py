@@ -1,4 +1,7 @@
-"""safetensors files: arrays and text in one file. What the header claims is compared with the file before anything is allocated."""
+"""safetensors files: arrays and text in one file.
+
+What the header claims is compared with the file before anything is allocated.
+"""
 
 from __future__ import annotations
 

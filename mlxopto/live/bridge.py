@@ -40,12 +40,11 @@ class Bridge:
         self._changes = Ring(_CHANGES, 3)
         self._counters = np.zeros(callback.COUNTERS_SIZE + 2, np.int64)
         self._histogram = np.zeros(callback.BINS_A_DECADE * callback.DECADES, np.int64)
-        self._plan = np.array(engine.plan, np.int64)
         self._scratch = np.zeros(callback.scratch_size(channels, keys, engine.plan.voices), np.float32)
         self._alive = (engine, record, play)
         self.table = np.zeros(callback.TABLE_SIZE, np.int64)
         for place, array in (
-            (callback.PLAN, self._plan),
+            (callback.LAYOUT, engine.layout),
             (callback.WEIGHTS, engine.weights),
             (callback.STATE, engine.state),
             (callback.SETTINGS, self.settings.words),

@@ -1,27 +1,35 @@
-"""The audio callback: native code that PortAudio calls on its own thread. Python, its lock and its garbage collector are not in it."""
+"""The audio callback: native code that PortAudio calls on its own thread.
+
+Python, its lock and its garbage collector are not in it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import carray, types
 
-from mlxopto.engine.kernel import FAINTEST, LOUDEST, MIXES, Plan, aim, process, take_meters
+from mlxopto.engine.colour import FAINTEST, LOUDEST
+from mlxopto.engine.kernel import aim, process, take_meters
+from mlxopto.engine.knobs import MIXES
+from mlxopto.engine.layout import NUMBERS, layout_of
 from mlxopto.native.compiler import inner, native_callback
 from mlxopto.native.vector import keep_between
 from mlxopto.portaudio.lockfree import RING_WORDS, SETTINGS_WORDS, SIZE, SLOTS, floats_at, ints_at, pull, push, take
 from mlxopto.portaudio.stream import COMPLETE, CONTINUE, SIGNATURE
 
 CHUNK = 1024  # samples handled at once; longer blocks are cut
-# the table, addresses first: plan, weights and state of the engine; settings; counters; the histogram of load; rings, or 0; scratch
-PLAN, WEIGHTS, WEIGHTS_SIZE, STATE, STATE_SIZE, SETTINGS = range(6)
+# the table, addresses first: layout, weights and state of the engine; settings; counters; the histogram of load; rings, or 0;
+# scratch
+LAYOUT, WEIGHTS, WEIGHTS_SIZE, STATE, STATE_SIZE, SETTINGS = range(6)
 COUNTERS, HISTOGRAM, METERS, RECORD, PLAY, CHANGES, SCRATCH = range(6, 13)
 # then numbers: side-chain channels after the audio ones; Hz; the system's number of the clock to measure load by
 KEYS, RATE, CLOCK = range(13, 16)
 TABLE_SIZE = 16
-PLAN_SIZE = len(Plan._fields)
-# the counters: samples so far, samples after which the stream ends, calls, calls longer than their block, what PortAudio reported,
+# the counters: samples so far, samples after which the stream ends, calls, calls longer than their block, what PortAudio
+# reported,
 POSITION, LIMIT, CALLS, LATE, INPUT_UNDERFLOW, INPUT_OVERFLOW, OUTPUT_UNDERFLOW, OUTPUT_OVERFLOW = range(8)
-# samples that were no numbers, that the recording had no room for, that the file was late with; ns in all calls; samples in the last
+# samples that were no numbers, that the recording had no room for, that the file was late with; ns in all calls; samples in the
+# last
 NOT_NUMBERS, UNRECORDED, UNPLAYED, SPENT_NS, BLOCK = range(8, 13)
 COUNTERS_SIZE = 13
 BINS_A_DECADE, DECADES, LEAST_LOAD = 100, 6, 1e-5  # of the histogram
@@ -42,17 +50,10 @@ def _now(clock, place):
 
 
 @inner
-def _plan(table):
-    p = carray(ints_at(table[PLAN]), PLAN_SIZE)
-    return Plan(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18],
-        p[19],
-    )  # fmt: skip
-
-
-@inner
-def _turn_knobs(table, plan, state, position):
-    """Aims at the latest settings if there are new ones, and notes when: the sample, and the number that came with the settings."""
+def _turn_knobs(table, numbers, plan, state, position):
+    """Aims at the latest settings if there are new ones, and notes when: the sample, and the number that came with the
+    settings.
+    """
     settings = carray(ints_at(table[SETTINGS]), SETTINGS_WORDS)
     slot = take(settings)
     if slot < 0:
@@ -60,14 +61,14 @@ def _turn_knobs(table, plan, state, position):
     size = settings[SIZE]
     values = carray(floats_at(settings[SLOTS]), (3, size))[slot]
     for voice in range(plan.voices):
-        aim(plan, state, values, voice)
+        aim(numbers, state, values, voice)
     note = carray(floats_at(table[SCRATCH]), (1, 3))
     note[0, 0], note[0, 1], note[0, 2] = np.float32(position >> 20), np.float32(position & 0xFFFFF), values[plan.knobs + MIXES]
     push(carray(ints_at(table[CHANGES]), RING_WORDS), note)
 
 
 @inner
-def _chunk(table, counters, plan, weights, state, heard, played, at, count):
+def _chunk(table, counters, numbers, plan, weights, state, heard, played, at, count):
     """`count` samples from `at` on: input, engine, output, recording. Beside the engine nothing is done that need not be."""
     channels, keys, scratch = plan.channels, table[KEYS], table[SCRATCH]
     gain = carray(floats_at(scratch), (count, plan.voices))
@@ -91,9 +92,9 @@ def _chunk(table, counters, plan, weights, state, heard, played, at, count):
         for t in range(count):
             for c in range(keys):
                 key[t, c] = x[t, channels + c]
-        process(plan, weights, state, x, key, y, gain, 0, plan.voices)
+        process(numbers, weights, state, x, key, y, gain, 0, plan.voices)
     else:
-        process(plan, weights, state, x, x, y, gain, 0, plan.voices)
+        process(numbers, weights, state, x, x, y, gain, 0, plan.voices)
     if table[RECORD]:
         for t in range(count):
             for c in range(channels):
@@ -102,11 +103,11 @@ def _chunk(table, counters, plan, weights, state, heard, played, at, count):
 
 
 @inner
-def _meter(table, counters, plan, state, samples):
+def _meter(table, counters, layout, state, samples):
     """A row of meters for this call."""
-    width = METER_FIELDS + 2 * plan.channels
+    width = METER_FIELDS + 2 * layout.plan.channels
     row = carray(floats_at(table[SCRATCH]), (1, width))
-    counters[NOT_NUMBERS] += take_meters(plan, state, row[0, 1:])
+    counters[NOT_NUMBERS] += take_meters(layout, state, row[0, 1:])
     row[0, 0] = np.float32(samples)
     push(carray(ints_at(table[METERS]), RING_WORDS), row)
 
@@ -133,22 +134,24 @@ def callback(heard_at, played_at, frames_, _time_info, flags, table_at):
     counters = carray(ints_at(table[COUNTERS]), COUNTERS_SIZE + 2)
     place = counters[COUNTERS_SIZE:]
     began = _now(table[CLOCK], place)
-    plan, frames = _plan(table), np.int64(frames_)
+    numbers = carray(ints_at(table[LAYOUT]), NUMBERS)
+    layout, frames = layout_of(numbers), np.int64(frames_)
+    plan = layout.plan
     weights = carray(floats_at(table[WEIGHTS]), table[WEIGHTS_SIZE])
     state = carray(floats_at(table[STATE]), table[STATE_SIZE])
     heard = carray(heard_at, (frames, plan.channels + table[KEYS]))
     played = carray(played_at, (frames, plan.channels))
-    _turn_knobs(table, plan, state, counters[POSITION])
+    _turn_knobs(table, numbers, plan, state, counters[POSITION])
     wanted = min(frames, counters[LIMIT] - counters[POSITION])
     at = 0
     while at < wanted:
         count = min(CHUNK, wanted - at)
-        _chunk(table, counters, plan, weights, state, heard, played, at, count)
+        _chunk(table, counters, numbers, plan, weights, state, heard, played, at, count)
         at += count
     for t in range(wanted, frames):
         for c in range(plan.channels):
             played[t, c] = np.float32(0.0)
     counters[POSITION] += wanted
-    _meter(table, counters, plan, state, wanted)
+    _meter(table, counters, layout, state, wanted)
     _account(table, counters, np.int64(flags), frames, _now(table[CLOCK], place) - began)
     return COMPLETE if counters[POSITION] >= counters[LIMIT] else CONTINUE

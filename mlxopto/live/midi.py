@@ -31,7 +31,8 @@ class MidiInput:
         if len(matches) != 1:
             listed = ", ".join(matches or names) or "none"
             raise RequestError(
-                f"--midi {wanted!r} must be part of one MIDI input's name; {'these match' if matches else 'there are'}: {listed}"
+                f"--midi {wanted!r} must be part of one MIDI input's name; "
+                f"{'these match' if matches else 'there are'}: {listed}"
             )
         self.name = matches[0]
         self._heard: deque[tuple[int, int]] = deque(maxlen=1024)

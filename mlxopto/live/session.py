@@ -32,10 +32,10 @@ class LiveOptions:
 
     Args:
         input, output: a device's index or a part of its name; the default devices without.
-        channels: in and out; 2, or what the devices have, when not given. sidechain_channels: further inputs, which the detectors hear.
-        rate: Hz, the output device's own when not given. block: samples, 0 for the device's own. latency: low, high or seconds.
-        duration: seconds until the session ends by itself. play: a file as the input.
-        record: a sound file for the dry channels, then the wet ones. force: replace it if it exists.
+        channels: in and out; 2, or what the devices have, when not given. sidechain_channels: further inputs, which the
+        detectors hear. rate: Hz, the output device's own when not given. block: samples, 0 for the device's own. latency: low,
+        high or seconds. duration: seconds until the session ends by itself. play: a file as the input. record: a sound file for
+        the dry channels, then the wet ones. force: replace it if it exists.
     """
 
     input: str | None = None
@@ -208,7 +208,9 @@ class Session:
         return found
 
     def changes(self) -> list[tuple[int, int]]:
-        """(sample, serial number) of settings taken up since the last call of this; the serial counts calls of `set` and `bypass`."""
+        """(sample, serial number) of settings taken up since the last call of this; the serial counts calls of `set` and
+        `bypass`.
+        """
         return self._bridge.changes()
 
     def _channels(self) -> int:

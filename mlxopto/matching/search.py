@@ -1,7 +1,8 @@
 """Which settings turn one recording into another, as far as a recording can tell.
 
-The engine renders the dry recording at many settings; from the best of them Levenberg-Marquardt descends on the difference of gains,
-in nepers, in short windows. That does not care about output level, polarity or a filter, and hears releases as well as peaks.
+The engine renders the dry recording at many settings; from the best of them Levenberg-Marquardt descends on the difference of
+gains, in nepers, in short windows. That does not care about output level, polarity or a filter, and hears releases as well as
+peaks.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def match(compressor: Compressor, dry: np.ndarray, wet: np.ndarray, sample_rate:
     """The settings with which the model turns `dry` into `wet`.
 
     Args:
-        dry, wet: float (samples,) or (samples, channels), of one shape, 1 s at least; the first 20 s are used. Channels are not linked.
-        show: is told the share that is done, 0 to 1.
+        dry, wet: float (samples,) or (samples, channels), of one shape, 1 s at least; the first 20 s are used. Channels are not
+        linked. show: is told the share that is done, 0 to 1.
     Raises:
         RequestError: shapes that differ, too short, silent; another network than opto.
     """
@@ -186,7 +187,9 @@ class _Search:
         return _End(position, float(residual @ residual), self._deviation(residual, jacobian))
 
     def _deviation(self, residual: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-        """Standard deviations, by a sandwich whose meat are blocks of time; that of the whole travel where nothing is to be heard."""
+        """Standard deviations, by a sandwich whose meat are blocks of time; that of the whole travel where nothing is to be
+        heard.
+        """
         count = round(BLOCK_S / WINDOW_S) * self.dry.shape[1]
         blocks = [slice(at, at + count) for at in range(0, len(residual), count)]
         scores = np.array([jacobian[block].T @ residual[block] for block in blocks])
@@ -211,7 +214,9 @@ class _Search:
         return jacobian
 
     def _residuals(self, positions: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The weighted differences of gain at each position, nepers, after the output gain of each channel that makes them least."""
+        """The weighted differences of gain at each position, nepers, after the output gain of each channel that makes them
+        least.
+        """
 
         def work(job: tuple[int, NativeEngine]) -> list[np.ndarray]:
             first, engine = job

@@ -36,7 +36,9 @@ def mae_rectified(target: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def esr(target: np.ndarray, estimate: np.ndarray) -> float:
-    """Error-to-signal ratio sum(e^2) / sum(target^2): 1 for silence in the target's place, inf where only the target is silent."""
+    """Error-to-signal ratio sum(e^2) / sum(target^2): 1 for silence in the target's place, inf where only the
+    target is silent.
+    """
     target, estimate = target.astype(np.float64), estimate.astype(np.float64)
     error, signal = np.sum((target - estimate) ** 2), np.sum(target**2)
     if signal == 0:
@@ -103,7 +105,9 @@ def gain_db(x: np.ndarray, y: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def gain_error_db(x: np.ndarray, target: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """RMS over 10 ms frames of the difference in gain between estimate and target, in dB; 0 where the input x is never audible."""
+    """RMS over 10 ms frames of the difference in gain between estimate and target, in dB; 0 where the input x is
+    never audible.
+    """
     audible = _gain_difference(x, target, estimate, sample_rate)
     return float(np.sqrt(np.mean(audible**2))) if len(audible) else 0.0
 

@@ -14,7 +14,8 @@ def magnitudes(x: np.ndarray, window: int, hop: int, size: int | None = None, pa
 
     Args:
         window, hop: samples. size: of the transform, the window in its middle; the window's length when not given.
-        padding: None for frames that lie wholly inside; "reflect" or "constant" (zeros) for frames centred on multiples of the hop.
+        padding: None for frames that lie wholly inside; "reflect" or "constant" (zeros) for frames centred on multiples of the
+        hop.
     """
     size = size or window
     x = np.asarray(x, np.float64)
@@ -51,7 +52,9 @@ def mel_bands(sample_rate: int, size: int, bands: int, low: float, high: float, 
 
 
 def cepstra(x: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The paper's mel-frequency cepstral coefficients, (frames, 80): windows of 1,024, hop 256, 80 bands from 80 Hz to 20 kHz."""
+    """The paper's mel-frequency cepstral coefficients, (frames, 80): windows of 1,024, hop 256, 80 bands from 80 Hz
+    to 20 kHz.
+    """
     bands = mel_bands(sample_rate, 1024, 80, 80.0, min(20000.0, sample_rate / 2), slaney=False)
     log_mel = np.log(magnitudes(x, 1024, 256) @ bands.T + 1e-6)
     count = len(bands)

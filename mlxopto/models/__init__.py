@@ -1,4 +1,6 @@
-"""Whole networks, one a file, all with one interface: model(x, controls, state) -> (y, state), gain(...), initial_state(...)."""
+"""Whole networks, one a file, all with one interface: model(x, controls, state) -> (y, state), gain(...),
+initial_state(...).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The frame that the paper's networks share (Simionato and Fasciani, J. Audio Eng. Soc. 73(3), 2025): per sample, a core hears the last
-samples, FiLM and temporal FiLM apply the knobs and the spectrum of those samples, and a second core gives the gain.
+"""The frame that the paper's networks share (Simionato and Fasciani, J. Audio Eng. Soc. 73(3), 2025): per sample, a core hears
+the last samples, FiLM and temporal FiLM apply the knobs and the spectrum of those samples, and a second core gives the gain.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Window(Dense):
 
 
 class SoftsignGLU(nn.Module):
-    """a b / (1 + |b|) for the halves a, b of a dense layer; starts near the identity, because a chain of shut gates hardly learns."""
+    """a b / (1 + |b|) for the halves a, b of a dense layer; starts near the identity, because a chain of shut gates hardly
+    learns.
+    """
 
     def __init__(self) -> None:
         super().__init__()

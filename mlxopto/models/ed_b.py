@@ -1,5 +1,5 @@
-"""ed_b: the plain encoder-decoder baseline (Simionato and Fasciani, DAFx 2022): the older half of the window and the knobs set the state
-of a decoder that makes one step with the newer half.
+"""ed_b: the plain encoder-decoder baseline (Simionato and Fasciani, DAFx 2022): the older half of the window and the knobs set
+the state of a decoder that makes one step with the newer half.
 
 Its only memory beyond the window is a gated recurrent unit that hears the knobs, which stand still: it settles, and stays.
 """

@@ -1,7 +1,8 @@
-"""encoder_decoder: the paper's network with an encoder of the last samples that sets the state of a decoder, anew for every sample.
+"""encoder_decoder: the paper's network with an encoder of the last samples that sets the state of a decoder, anew for every
+sample.
 
-The decoder is a long short-term memory that makes a single step from the encoder's state, so that only the temporal FiLM remembers more
-than the last 64 samples.
+The decoder is a long short-term memory that makes a single step from the encoder's state, so that only the temporal FiLM
+remembers more than the last 64 samples.
 """
 
 from __future__ import annotations

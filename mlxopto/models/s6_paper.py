@@ -1,8 +1,8 @@
 """s6_paper: the published network (Simionato and Fasciani, J. Audio Eng. Soc. 73(3), 2025), layer for layer, per sample.
 
-Two modes. The published one steps nothing but a GRU, which moves once in 2,400 samples for each of as many interleaved slots, because
-in the authors' code every sample was a batch item of length 1: its state space recurrence was never trained. The recurrent one
-is what the paper describes: the convolutions, the scans and the GRU move with every sample.
+Two modes. The published one steps nothing but a GRU, which moves once in 2,400 samples for each of as many interleaved slots,
+because in the authors' code every sample was a batch item of length 1: its state space recurrence was never trained. The
+recurrent one is what the paper describes: the convolutions, the scans and the GRU move with every sample.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""tcn_b: the plain temporal convolutional baseline (Steinmetz and Reiss 2022): dilated causal convolutions, each with FiLM by the knobs."""
+"""tcn_b: the plain temporal convolutional baseline (Steinmetz and Reiss 2022): dilated causal convolutions, each with FiLM by
+the knobs.
+"""
 
 from __future__ import annotations
 

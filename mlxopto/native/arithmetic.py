@@ -1,6 +1,7 @@
 """Exponentials, logarithms and what is made of them, for scalars and vectors of float32 alike.
 
-MLX's own CPU back end spends 10 to 40 ns an element on exponentials; a numba loop around the polynomial below spends about 0.5 ns.
+MLX's own CPU back end spends 10 to 40 ns an element on exponentials; a numba loop around the polynomial below spends about 0.5
+ns.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def log(x):
 
 @inner
 def softplus(x):
-    """log(1 + exp(x)): max(x, 0) + log(1 + e) with e = exp(-|x|), by a least-maximum fit of log(1 + e) / e, wrong by 3e-8 of its value."""
+    """log(1 + exp(x)): max(x, 0) + log(1 + e) with e = exp(-|x|), by a least-maximum fit of log(1 + e) / e, wrong by 3e-8 of
+    its value.
+    """
     e = exp(np.float32(0.0) - magnitude(x))
     p = fma(e, np.float32(5.2326908335e-3), np.float32(-2.9505228624e-2))
     p = fma(e, p, np.float32(7.8225947917e-2))

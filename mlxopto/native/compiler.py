@@ -1,9 +1,9 @@
 """How native code is compiled, and where it is kept so that only the first start waits for it.
 
-numba's own cache notices that the file of a kernel has changed, but not that what the kernel calls has, and runs whatever somebody puts
-into its folder. So the cache is ours: a folder for each version of all native code, in `~/.cache/mlxopto` (on macOS
-`~/Library/Caches/mlxopto`, or below XDG_CACHE_HOME or NUMBA_CACHE_DIR), which belongs to the user alone, and files with a digest,
-so that a damaged one is compiled anew.
+numba's own cache notices that the file of a kernel has changed, but not that what the kernel calls has, and runs whatever
+somebody puts into its folder. So the cache is ours: a folder for each version of all native code, in `~/.cache/mlxopto` (on
+macOS `~/Library/Caches/mlxopto`, or below XDG_CACHE_HOME or NUMBA_CACHE_DIR), which belongs to the user alone, and files with a
+digest, so that a damaged one is compiled anew.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _DIGEST_BYTES = 32
 def kernel(function: Callable[..., Any]) -> Any:
     """Compiles a function that Python calls: without the interpreter lock, kept.
 
-    No fast-math: LLVM compiles a loop twice, with vectors and without, and chooses by where the arrays happen to lie in memory. Only
-    strict arithmetic gives the same bits on both ways, and so from one process to the next.
+    No fast-math: LLVM compiles a loop twice, with vectors and without, and chooses by where the arrays happen to lie in memory.
+    Only strict arithmetic gives the same bits on both ways, and so from one process to the next.
     """
     compiled = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     compiled._cache = _Kept(function)

@@ -1,7 +1,7 @@
 """Kernels over the arrays of MLX, on worker threads of our own.
 
-A threaded BLAS would do for the products, but its spinning threads cost ten times the speed as soon as another process wants the
-cores (measured: 57 to 6 times real time in training).
+A threaded BLAS would do for the products, but its spinning threads cost ten times the speed as soon as another process wants
+the cores (measured: 57 to 6 times real time in training).
 """
 
 from __future__ import annotations

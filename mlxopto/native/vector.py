@@ -1,8 +1,8 @@
 """Sixteen floats at once inside numba: a value type for kernels whose loops LLVM vectorises badly.
 
-A `Vector` lives in registers: one of AVX-512, two of AVX2, four of NEON, whatever LLVM makes of sixteen lanes. The arithmetic is
-strict, so that a lane holds the bits that the same operations on a scalar give. Everything here works in compiled functions only,
-and all but `load`, `store` and the horizontal ones also on plain float32, so that a function of them is written once:
+A `Vector` lives in registers: one of AVX-512, two of AVX2, four of NEON, whatever LLVM makes of sixteen lanes. The arithmetic
+is strict, so that a lane holds the bits that the same operations on a scalar give. Everything here works in compiled functions
+only, and all but `load`, `store` and the horizontal ones also on plain float32, so that a function of them is written once:
 
     v = load(array, at);  v = fma(x, v, v * v);  store(array, at, v)
 """
@@ -71,7 +71,9 @@ def store(_context, array, _index, _value):
 
 @intrinsic
 def load_one(_context, array, _index):
-    """array.flat[index] of a contiguous float32 array, in all lanes; bounds are not checked, negative indices not turned round."""
+    """array.flat[index] of a contiguous float32 array, in all lanes; bounds are not checked, negative indices not
+    turned round.
+    """
 
     def codegen(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -1,4 +1,6 @@
-"""Layers: dense, recurrent (S6, S4D, GRU, LSTM), FiLM, gated linear unit, the level front end, the side-chain and the colour stage."""
+"""Layers: dense, recurrent (S6, S4D, GRU, LSTM), FiLM, gated linear unit, the level front end, the side-chain and the colour
+stage.
+"""
 
 from mlxopto.nn.colour import Colour
 from mlxopto.nn.dense import Dense

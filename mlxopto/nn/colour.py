@@ -18,9 +18,9 @@ FAINTEST_LEVEL = 1e-3  # keeps the slope finite where the filters have learnt si
 class Colour(nn.Module):
     """A static curve with a second and a third harmonic, then a short FIR beside a bank of one-pole filters.
 
-    The curve's even and odd terms q, q x with q = x^2 / (1 + x^2) stay bounded at any level. Its filters leave 1 kHz as loud as it is,
-    whatever they have learnt, so that the gain before is all that happens to a faint tone. Starts as the identity; silence in gives
-    silence out.
+    The curve's even and odd terms q, q x with q = x^2 / (1 + x^2) stay bounded at any level. Its filters leave 1 kHz as loud as
+    it is, whatever they have learnt, so that the gain before is all that happens to a faint tone. Starts as the identity;
+    silence in gives silence out.
     """
 
     def __init__(self, sample_rate: int):

@@ -14,8 +14,8 @@ from mlxopto.scan import diagonal_scan
 class S4D(nn.Module):
     """y = 2 Re sum_n c_n h_n + skip u, each channel of `width` by itself.
 
-    The states start as real exponentials with log-spaced time constants, and learn to ring. c is scaled by the step's size, so that
-    slow states start no louder than fast ones.
+    The states start as real exponentials with log-spaced time constants, and learn to ring. c is scaled by the step's size, so
+    that slow states start no louder than fast ones.
 
     Args:
         width: channels. states: conjugate pairs of states a channel. sample_rate: steps a second.

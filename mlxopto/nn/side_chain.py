@@ -1,7 +1,7 @@
 """The side-chain of a textbook compressor, every parameter of which the knobs may move.
 
-Detectors listen at the audio rate; gain computers and their ballistics run at the control rate. Few numbers, each with a meaning:
-what a dozen settings teach about them holds between the settings too, which is what a free network lacks.
+Detectors listen at the audio rate; gain computers and their ballistics run at the control rate. Few numbers, each with a
+meaning: what a dozen settings teach about them holds between the settings too, which is what a free network lacks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ REACH = 5.0  # parameters are kept in units of this, because Adam moves all alik
 
 
 class KnobMap(nn.Module):
-    """start + follows * (knobs @ weight): parameters in a scale on which knobs add up. One row of weights for all, or one each."""
+    """start + follows * (knobs @ weight): parameters in a scale on which knobs add up.
+
+    One row of weights for all, or one each.
+    """
 
     def __init__(self, controls: int, start: Sequence[float], follows: Sequence[float] | None = None):
         """`follows`: how far each parameter goes along with the common row; without it each has weights of its own."""
@@ -92,12 +95,13 @@ class KnobMap(nn.Module):
 
 
 class SideChain(nn.Module):
-    """Detectors, then gain computers, each with a threshold, a ratio, a soft knee and a range, then ballistics of the reduction:
-    attack, release and slew limits.
+    """Detectors, then gain computers, each with a threshold, a ratio, a soft knee and a range, then ballistics of the
+    reduction: attack, release and slew limits.
 
-    A detector is the rectified key or a root mean square of the key, charged and discharged at two rates; half of them work on the power.
-    A rectifier is an angle: 0 gives the magnitude, a quarter of pi one half of the wave (minus: the other half), half of pi the key itself.
-    A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in nepers, limits as logarithms.
+    A detector is the rectified key or a root mean square of the key, charged and discharged at two rates; half of them work on
+    the power. A rectifier is an angle: 0 gives the magnitude, a quarter of pi one half of the wave (minus: the other half),
+    half of pi the key itself. A gain computer hears a mix of the detectors. Times are kept as logarithms of seconds, levels in
+    nepers, limits as logarithms.
     """
 
     features = DETECTORS + 2 * GAIN_COMPUTERS
@@ -157,7 +161,9 @@ class SideChain(nn.Module):
         return sum((knob_map.departure(knobs) for knob_map in maps), mx.zeros(())) if knobs else mx.zeros(())
 
     def initial_state(self, batch: int) -> dict[str, mx.array]:
-        """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after silence."""
+        """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after
+        silence.
+        """
         return {
             "averages": mx.zeros((batch, 2, 2)),
             "detectors": mx.zeros((batch, DETECTORS)),
@@ -167,7 +173,9 @@ class SideChain(nn.Module):
     def __call__(
         self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]
     ) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
-        """key: (batch, frames * hop), knobs: (batch, controls) to log gain (batch, frames), features (batch, frames, features), state."""
+        """key: (batch, frames * hop), knobs: (batch, controls) to log gain (batch, frames), features (batch, frames, features),
+        state.
+        """
         levels, listened = self._detect(key, knobs, state)
         curve = self._curve(knobs)
         heard = mx.log(levels @ self._mixes(knobs) + FLOOR)
@@ -187,7 +195,9 @@ class SideChain(nn.Module):
         return mx.softmax(REACH * self.share)
 
     def _curve(self, knobs: mx.array) -> tuple[mx.array, ...]:
-        """Threshold, slope (1 - 1 / ratio), width of the knee and range of each gain computer, (batch, 1, GAIN_COMPUTERS) each."""
+        """Threshold, slope (1 - 1 / ratio), width of the knee and range of each gain computer, (batch, 1,
+        GAIN_COMPUTERS) each.
+        """
         slope = 1 - mx.exp(-_positive(self.ratio(knobs)))
         knee = _positive(self.knee(knobs)) + NARROWEST_KNEE
         return tuple(part[:, None] for part in (self.threshold(knobs), slope, knee, mx.exp(self.range(knobs))))
@@ -217,7 +227,9 @@ class SideChain(nn.Module):
 
 
 def _reduction(curve: tuple[mx.array, ...], level: mx.array) -> mx.array:
-    """What the gain computers ask for at a level, in nepers: the slope beyond a threshold with a soft knee, which the range bends."""
+    """What the gain computers ask for at a level, in nepers: the slope beyond a threshold with a soft knee, which the range
+    bends.
+    """
     threshold, slope, knee, most = curve
     return -most * mx.expm1(-slope * knee * functional.softplus((level - threshold) / knee) / most)
 

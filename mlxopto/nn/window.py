@@ -1,7 +1,8 @@
-"""What the published network hears at every sample: a dense layer over the last samples, and one over their spectrum's magnitudes.
+"""What the published network hears at every sample: a dense layer over the last samples, and one over their spectrum's
+magnitudes.
 
-`heard` is the samples before the first, then one for each output. Native on the CPU in float32, where the spectrum slides from sample to
-sample instead of being computed anew.
+`heard` is the samples before the first, then one for each output. Native on the CPU in float32, where the spectrum slides from
+sample to sample instead of being computed anew.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ _TURN_RE, _TURN_IM, _LAST_RE, _LAST_IM = (np.ascontiguousarray(a) for a in (_TUR
 
 @kernel
 def _first_spectrum(heard, real, imaginary):
-    """The transform of the samples before the first, as the window that ends with the last of them: one sample is missing at its start."""
+    """The transform of the samples before the first, as the window that ends with the last of them: one sample is missing at
+    its start.
+    """
     for k in range(BINS):
         real[k] = imaginary[k] = 0.0
         for j in range(1, WINDOW):

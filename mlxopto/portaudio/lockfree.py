@@ -1,7 +1,8 @@
-"""What the audio thread and Python share without locks: a triple buffer for the latest settings, ring buffers for streams of rows.
+"""What the audio thread and Python share without locks: a triple buffer for the latest settings, ring buffers for streams of
+rows.
 
-Both are plain arrays of int64 whose last words hold the address of float32 data, so that native code finds everything from one address. The
-functions are native; each end of a buffer belongs to one thread.
+Both are plain arrays of int64 whose last words hold the address of float32 data, so that native code finds everything from one
+address. The functions are native; each end of a buffer belongs to one thread.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numba.extending import intrinsic
 from mlxopto.native.compiler import kernel
 
 _DIRTY = 4
-# words of a triple buffer: the slot in the middle and whether it is new; the reader's and the writer's slot; floats a slot; address
+# words of a triple buffer: the slot in the middle and whether it is new; the reader's and the writer's slot; floats a slot;
+# address
 MIDDLE, FRONT, BACK, SIZE, SLOTS = range(5)
 SETTINGS_WORDS = 5
 # words of a ring buffer, whose counters lie on cache lines of their own: rows written, rows read, rows, floats a row, address
@@ -80,7 +82,10 @@ def put(words, values):
 
 @kernel
 def take(words):
-    """Reader: the slot with the latest values if they are new, otherwise -1. The slot stays the reader's until the next call."""
+    """Reader: the slot with the latest values if they are new, otherwise -1.
+
+    The slot stays the reader's until the next call.
+    """
     if not acquire(words, MIDDLE, 0) & _DIRTY:
         return -1
     words[FRONT] = _exchange(words, MIDDLE, words[FRONT]) & 3

@@ -85,7 +85,8 @@ def start(stream: Any) -> None:
 
 
 def close(stream: Any, lost: bool, owner: object) -> bool:
-    """Ends a stream; one whose device is gone is left alone, with what its owner holds, because PortAudio would wait for it for ever.
+    """Ends a stream; one whose device is gone is left alone, with what its owner holds, because PortAudio would wait for it for
+    ever.
 
     Returns whether it ended in order.
     """

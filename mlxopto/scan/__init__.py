@@ -7,8 +7,8 @@ choose a back end:
 - otherwise the kernels of MLX's current device run: `gpu` on Apple silicon and NVIDIA, `cpu` elsewhere;
 - the environment variable MLXOPTO_SCAN, one of reference, cpu, gpu, forces one, for debugging.
 
-A GPU kernel that does not run here, gives wrong numbers or has no room for the sizes is told once, and the CPU's runs instead; inside
-`mx.compile` that cannot be, because the CPU's kernels read their arrays.
+A GPU kernel that does not run here, gives wrong numbers or has no room for the sizes is told once, and the CPU's runs instead;
+inside `mx.compile` that cannot be, because the CPU's kernels read their arrays.
 
 Inputs in float16 and bfloat16 give outputs of their type; weights and states are computed and handed out in float32.
 """
@@ -136,7 +136,8 @@ def lstm_scan(
 
 
 def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array | None = None) -> tuple[mx.array, mx.array]:
-    """A weighted sum of one-pole low-pass filters of one signal: y[t] = sum_k mix_k s_k[t], s_k[t] = s_k[t-1] + rate_k (x[t] - s_k[t-1]).
+    """A weighted sum of one-pole low-pass filters of one signal: y[t] = sum_k mix_k s_k[t], s_k[t] = s_k[t-1] + rate_k (x[t] -
+    s_k[t-1]).
 
     Args:
         x: (batch, time). rate: (K,), each in (0, 1]. mix: (K,). state: (batch, K), zeros when not given.
@@ -163,8 +164,8 @@ def diagonal_scan(
     On a GPU this runs as a long convolution, elsewhere step by step: each is the faster one there.
 
     Args:
-        u: (batch, time, D). decay: (D, N), positive, nepers a step. turns: (D, N), turns a step. c: (D, N, 2), real and imaginary.
-        state: (batch, D, N, 2), zeros when not given.
+        u: (batch, time, D). decay: (D, N), positive, nepers a step. turns: (D, N), turns a step. c: (D, N, 2), real and
+        imaginary. state: (batch, D, N, 2), zeros when not given.
     Returns:
         y (batch, time, D) and the state after the last step.
     Raises:
@@ -195,11 +196,12 @@ def ballistics_scan(
 
         e[t] = e[t-1] + (attack if u[t] > e[t-1] else release) (u[t] - e[t-1])
 
-    (Giannoulis, Massberg and Reiss 2012, the branching smooth detector), and by at most `rise` up and `fall` down in a step, as a
-    slew limit has it. Its gradient passes through the branch that was taken.
+    (Giannoulis, Massberg and Reiss 2012, the branching smooth detector), and by at most `rise` up and `fall` down in a step, as
+    a slew limit has it. Its gradient passes through the branch that was taken.
 
     Args:
-        u: (batch, time, K). attack, release: (batch, K), rates a step, each in (0, 1]. rise, fall: (batch, K), positive, without
+        u: (batch, time, K). attack, release: (batch, K), rates a step, each in (0, 1]. rise, fall: (batch, K), positive,
+        without
             limit when not given. state: (batch, K), zeros when not given.
     Returns:
         e (batch, time, K) and the state after the last step.
@@ -216,7 +218,9 @@ def ballistics_scan(
 
 
 def _in_float32(name: str, width: int, *arrays: mx.array) -> tuple[mx.array, Any]:
-    """A function of the back end that suits the first array, whose type the first output has; half precision is computed in float32."""
+    """A function of the back end that suits the first array, whose type the first output has; half precision is computed in
+    float32.
+    """
     dtype = arrays[0].dtype
     backend = _backend(name, arrays[0], width)
     y, state = getattr(backend, name)(*(_to_float32(*arrays) if dtype in _HALF else arrays))

@@ -155,7 +155,8 @@ def _fastest(work: Callable[[], object]) -> float:
 def startup() -> dict[str, float]:
     """Seconds to import mlxopto's engine and seconds from there to the first block out, in a fresh process with warm caches."""
     code = (
-        "import time; start = time.perf_counter(); import numpy, mlxopto; from mlxopto import compressor; imported = time.perf_counter()\n"
+        "import time; start = time.perf_counter(); import numpy, mlxopto; from mlxopto import compressor; "
+        "imported = time.perf_counter()\n"
         "mlxopto.load('cl1b').stream()(numpy.zeros(64, numpy.float32)); print(imported - start, time.perf_counter() - imported)"
     )
     runs = [
@@ -167,7 +168,10 @@ def startup() -> dict[str, float]:
 
 
 def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[dict[str, Any]], list[str]]:
-    """Other engines and ours in the same turns, and a sentence for each that is not installed. ns a sample by the wall clock."""
+    """Other engines and ours in the same turns, and a sentence for each that is not installed.
+
+    ns a sample by the wall clock.
+    """
     found: list[dict[str, Any]] = []
     absent: list[str] = []
     for block in (64, 4096):

@@ -1,4 +1,6 @@
-"""How fast the GPU's kernels are: against the memory's speed, against MLX operations, against PyTorch where it has the same GPU."""
+"""How fast the GPU's kernels are: against the memory's speed, against MLX operations, against PyTorch where it has the same
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class Sizes:
 
 
 def rows(compressor: Compressor, sizes: Sizes, tell: Tell) -> list[dict[str, Any]]:
-    """One row a measurement: {"what", "size", "ms", "gb_per_s", "share_of_copy", "speed"}, the last three where they mean something.
+    """One row a measurement: {"what", "size", "ms", "gb_per_s", "share_of_copy", "speed"}, the last three where they mean
+    something.
 
     Gigabytes a second count what the kernels must read and write once each; the share is of a copy's, measured in the same run.
     Runs on MLX's current device.

@@ -1,7 +1,8 @@
 """Few-shot calibration: a trained opto becomes another unit of its kind, from a few seconds of recording.
 
-Few numbers may move, all of them with a meaning: where the knobs stand, the output gain, a short filter that also aligns, what the
-detectors are mixed of, and the start of each parameter of the side-chain. What a turn of a knob changes stays as it was learnt.
+Few numbers may move, all of them with a meaning: where the knobs stand, the output gain, a short filter that also aligns, what
+the detectors are mixed of, and the start of each parameter of the side-chain. What a turn of a knob changes stays as it was
+learnt.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def check(model: Network, takes: Sequence[Take], sample_rate: int) -> None:
         for path, signal in ((take.input, take.x), (take.target, take.y)):
             if (level := level_dbfs(signal[heard])) < SILENT_DBFS:
                 raise RequestError(
-                    f"{path or 'a take'} is silent ({level:.0f} dBFS) in its first {LONGEST_S:g} s, which calibration listens to"
+                    f"{path or 'a take'} is silent ({level:.0f} dBFS) in its first {LONGEST_S:g} s, which calibration "
+                    "listens to"
                 )
 
 
@@ -85,7 +87,9 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
 
 
 class Adjustments(nn.Module):
-    """What calibration moves: knobs in half travels, parameters of the side-chain in nepers or e-folds, the rest as it is kept."""
+    """What calibration moves: knobs in half travels, parameters of the side-chain in nepers or e-folds, the rest as
+    it is kept.
+    """
 
     def __init__(self, model: Opto, offset: np.ndarray, log_gain: float, only_levels: bool = False):
         """`only_levels`: nothing but thresholds, the output gain and the filter moves."""
@@ -123,7 +127,9 @@ class Adjustments(nn.Module):
 
 
 class _Heard:
-    """The takes side by side, float32 (takes, samples), zeros after the end of a short one; `counted` where the error counts."""
+    """The takes side by side, float32 (takes, samples), zeros after the end of a short one; `counted` where the
+    error counts.
+    """
 
     def __init__(self, takes: Sequence[Take], panel: Panel, sample_rate: int):
         longest = round(LONGEST_S * sample_rate)

@@ -1,7 +1,7 @@
 """The loss: waveform and gain, each as a relative root mean square, so that every sequence counts whatever its error.
 
-A gain error of g nepers costs about g in either term. The waveform term weighs loud moments and hears colour; the gain term weighs
-soft passages and releases as much as peaks. The square root keeps a few settings with heavy reduction from taking over.
+A gain error of g nepers costs about g in either term. The waveform term weighs loud moments and hears colour; the gain term
+weighs soft passages and releases as much as peaks. The square root keeps a few settings with heavy reduction from taking over.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ _EPSILON = 1e-5  # keeps the square root's slope finite; an ESR of 1e-5 is below
 
 
 def waveform_loss(y: mx.array, target: mx.array, power: mx.array) -> mx.array:
-    """Root of the squared error over each sequence's mean power: y, target (batch, samples), power (batch,). Returns (batch,)."""
+    """Root of the squared error over each sequence's mean power: y, target (batch, samples), power (batch,).
+
+    Returns (batch,).
+    """
     return mx.sqrt(mx.square(y - target).mean(axis=1) / power + _EPSILON)
 
 
 def gain_loss(x: mx.array, y: mx.array, target: mx.array) -> mx.array:
-    """RMS difference of log levels (nepers) in short windows where the input x is audible: all (batch, samples). Returns (batch,)."""
+    """RMS difference of log levels (nepers) in short windows where the input x is audible: all (batch, samples).
+
+    Returns (batch,).
+    """
     batch, samples = x.shape
 
     def power(signal: mx.array) -> mx.array:

@@ -1,4 +1,7 @@
-"""The pictures of a training run: its losses, and the model against its device. Imports matplotlib, so import it only to draw."""
+"""The pictures of a training run: its losses, and the model against its device.
+
+Imports matplotlib, so import it only to draw.
+"""
 
 from __future__ import annotations
 

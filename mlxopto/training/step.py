@@ -73,7 +73,10 @@ def objective(
 
 
 def completed(rest: State, kept: Any) -> State:
-    """A state from a checkpoint, which leaves out arrays without elements: those are taken from the state of rest. Evaluated."""
+    """A state from a checkpoint, which leaves out arrays without elements: those are taken from the state of rest.
+
+    Evaluated.
+    """
     arrays = {**dict(tree_flatten(rest)), **dict(tree_flatten(kept))}
     state: State = tree_unflatten(list(arrays.items()))
     mx.eval(state)

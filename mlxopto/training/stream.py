@@ -29,8 +29,8 @@ class Chunk:
 class Stream:
     """Endless chunks from a source; `position` and `restore` make it resumable.
 
-    Slot s of all slots, those of other ranks included, plays the sequences s, s + slots, s + 2 slots and so on, so that what a rank
-    plays depends on no other. A slot's next sequence is prepared on a thread meanwhile.
+    Slot s of all slots, those of other ranks included, plays the sequences s, s + slots, s + 2 slots and so on, so that what a
+    rank plays depends on no other. A slot's next sequence is prepared on a thread meanwhile.
     """
 
     def __init__(self, source: Source, batch: int, chunk: int, ranks: Ranks = ALONE):

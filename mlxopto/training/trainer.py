@@ -27,7 +27,8 @@ PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a r
 class Trainer:
     """Truncated back-propagation through time with carried state, AdamW, warm-up and cosine schedule.
 
-    The last weights count: the schedule has come to rest by then, and a validation on a few settings would be a poor judge of others.
+    The last weights count: the schedule has come to rest by then, and a validation on a few settings would be a poor judge of
+    others.
     """
 
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):

@@ -1,9 +1,10 @@
-"""How accurate the default network is: trained from scratch on each set of data for the same time, scored once on its test takes.
+"""How accurate the default network is: trained from scratch on each set of data for the same time, scored once on its test
+takes.
 
 python -m tests.benchmarks.accuracy OUT [--minutes 30] [--arch opto] [--seeds 1] [DATA ...]
 
-DATA are virtual devices and data folders; without any, the virtual LA-2A and CL 1B and what lies in ../shared/thirdparty. OUT gets a
-run folder each and report.md; the same command goes on where it was interrupted.
+DATA are virtual devices and data folders; without any, the virtual LA-2A and CL 1B and what lies in ../shared/thirdparty. OUT
+gets a run folder each and report.md; the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def main() -> None:
         mine = [key for key, config in runs.items() if label(config) == name]
         rows.append(row(name, run.open_source(runs[mine[0]]), [results[key] for key in mine]))
     columns = ["data", "settings", "parameters", "steps", "constant gain", *(f"{s} {m}" for s in SPLITS for m in ("ESR", "dB"))]
-    report = f"{asked.arch}, {asked.minutes:g} minutes of training, {asked.seeds} seeds; medians over test takes.\n\n{table(columns, rows)}"
+    report = (
+        f"{asked.arch}, {asked.minutes:g} minutes of training, {asked.seeds} seeds; medians over test "
+        f"takes.\n\n{table(columns, rows)}"
+    )
     files.write_text(asked.out / REPORT, report)
     print(report)
 

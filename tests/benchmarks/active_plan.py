@@ -1,10 +1,11 @@
-"""What `mlxopto capture plan` is worth: errors on unseen settings against how many were recorded, proposed ones against an even plan.
+"""What `mlxopto capture plan` is worth: errors on unseen settings against how many were recorded, proposed ones against an even
+plan.
 
     python -m tests.benchmarks.active_plan OUT [--steps 300] [--seeds 3] [DEVICE ...]
 
-A virtual unit is recorded at some settings and a model is trained. Then settings are added, by the even plan that went on, or as the
-model proposes, and a fresh model is trained each time with the same number of steps. Prints a Markdown table and draws OUT/DEVICE.png;
-the same command goes on where it was interrupted.
+A virtual unit is recorded at some settings and a model is trained. Then settings are added, by the even plan that went on, or
+as the model proposes, and a fresh model is trained each time with the same number of steps. Prints a Markdown table and draws
+OUT/DEVICE.png; the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How often the lag of a take is found, a jump noticed, and nothing invented, on virtual units at random settings, levels and noises.
+"""How often the lag of a take is found, a jump noticed, and nothing invented, on virtual units at random settings, levels and
+noises.
 
 python -m tests.benchmarks.alignment [--takes 250] [--seeds 3]
 """
@@ -71,5 +72,6 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     for seed in range(asked.seeds):
         print(
-            f"seed {seed}, {asked.takes} takes: {', '.join(f'{count} {what}' for what, count in trials(asked.takes, seed).items())}"
+            f"seed {seed}, {asked.takes} takes: "
+            f"{', '.join(f'{count} {what}' for what, count in trials(asked.takes, seed).items())}"
         )

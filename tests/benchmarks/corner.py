@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.corner cl1b cl1b-light
 
-48 settings each of a Latin hypercube, 10 s of programme material at each that no training had; attack below 2 ms and release above 2 s
-in the corner, everything else anywhere.
+48 settings each of a Latin hypercube, 10 s of programme material at each that no training had; attack below 2 ms and release
+above 2 s in the corner, everything else anywhere.
 """
 
 from __future__ import annotations

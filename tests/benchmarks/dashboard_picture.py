@@ -1,4 +1,5 @@
-"""The picture of the dashboard in the README, from a session that really runs: `python -m tests.benchmarks.dashboard_picture FILE.svg`.
+"""The picture of the dashboard in the README, from a session that really runs: `python -m tests.benchmarks.dashboard_picture
+FILE.svg`.
 
 Needs what the JACK tests need. Plays the demo song through the CL 1B model for ten seconds, and turns a knob.
 """

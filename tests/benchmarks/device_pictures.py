@@ -33,7 +33,9 @@ def pair(axes: Axes, x: np.ndarray, device: np.ndarray, model: np.ndarray, label
 def draw(
     path: Path, device: Device, statics: Curves, attacks: Curves, memory: dict[str, float], clean: dict[str, float]
 ) -> None:
-    """Static curves, attacks, release after a burst and after a held tone, harmonics against level: the device, dashed the model."""
+    """Static curves, attacks, release after a burst and after a held tone, harmonics against level: the device, dashed the
+    model.
+    """
     both = (device, modelled(device))
     figure, ((static, attack), (release, harmonics)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for label, setting in statics.items():

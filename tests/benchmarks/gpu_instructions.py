@@ -1,7 +1,8 @@
-"""What the selective scan costs an NVIDIA GPU in instructions, read from machine code: `python -m tests.benchmarks.gpu_instructions`.
+"""What the selective scan costs an NVIDIA GPU in instructions, read from machine code: `python -m
+tests.benchmarks.gpu_instructions`.
 
-Needs nvcc and nvdisasm on the path, and no GPU. A scan takes one power of two (MUFU) for each state of each step, so that a loop's
-instructions over its MUFU are the instructions for a state and a step.
+Needs nvcc and nvdisasm on the path, and no GPU. A scan takes one power of two (MUFU) for each state of each step, so that a
+loop's instructions over its MUFU are the instructions for a state and a step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What a GPU's memory must move for a sample of audio, counted from the graph of `opto`: `python -m tests.benchmarks.gpu_traffic`.
+"""What a GPU's memory must move for a sample of audio, counted from the graph of `opto`: `python -m
+tests.benchmarks.gpu_traffic`.
 
-Operation by operation, as the engine gpu runs it: every output is written and every input read once, views are free. Needs no GPU,
-and measures none.
+Operation by operation, as the engine gpu runs it: every output is written and every input read once, views are free. Needs no
+GPU, and measures none.
 """
 
 from __future__ import annotations

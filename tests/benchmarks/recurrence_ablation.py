@@ -1,5 +1,5 @@
-"""What the state space model does for opto: the same network, data, seed and steps with other recurrences in its place, with none, and
-without the whole network beside the side-chain. One seed.
+"""What the state space model does for opto: the same network, data, seed and steps with other recurrences in its place, with
+none, and without the whole network beside the side-chain. One seed.
 
     python -m tests.benchmarks.recurrence_ablation STEPS DATA ...
 
@@ -36,7 +36,10 @@ class Nothing(nn.Module):
 
 
 class Gated(nn.Module):
-    """The frame of the S6 around another recurrence. It has no step sizes for the knobs to move, so they shift what it hears."""
+    """The frame of the S6 around another recurrence.
+
+    It has no step sizes for the knobs to move, so they shift what it hears.
+    """
 
     def __init__(self, width: int, core: nn.Module):
         super().__init__()

@@ -1,4 +1,5 @@
-"""What a larger or smaller opto costs and gains: time a sample in the engine, sizes in turns of one run, and errors after equal training.
+"""What a larger or smaller opto costs and gains: time a sample in the engine, sizes in turns of one run, and errors after equal
+training.
 
     python -m tests.benchmarks.size_curve STEPS DATA ...
 

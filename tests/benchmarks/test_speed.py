@@ -104,7 +104,9 @@ def test_a_training_step_costs_a_sample_no_more_than_60_passes_of_the_engine():
 
 @pytest.mark.slow
 def test_the_live_callback_keeps_its_budget():
-    """At most two and a half textbook compressors; twice that a sample in blocks of 64, of whose time 999 of 1,000 calls take a tenth."""
+    """At most two and a half textbook compressors; twice that a sample in blocks of 64, of whose time 999 of 1,000 calls take a
+    tenth.
+    """
     timers = [BlockTimer(mlxopto.load("cl1b"), 1, block) for block in (64, 4096)]
     small, large, plain = in_turns([*map(callback_ns, timers), textbook_ns(4096)])
     median = timers[0].block_us(0.5, time.CLOCK_MONOTONIC, 20000)

@@ -1,4 +1,6 @@
-"""Variants of opto, trained on the same data with the same seed for as many steps, and tested on settings that training did not have."""
+"""Variants of opto, trained on the same data with the same seed for as many steps, and tested on settings that training did not
+have.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 python -m tests.cli.fuzz FOLDER COUNT SEED
 
-FOLDER is new, and used for all that is made. Prints a JSON object: how many inputs ended with which exit code, and every breach of the
-contract: a traceback, an exit code other than 0, 1 and 2, a line of more than 200 characters, a file left behind, 20 s, 1 GB.
+FOLDER is new, and used for all that is made. Prints a JSON object: how many inputs ended with which exit code, and every breach
+of the contract: a traceback, an exit code other than 0, 1 and 2, a line of more than 200 characters, a file left behind, 20 s,
+1 GB.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ class Fuzz:
         self.sounds = self._sounds()
         self.kinds: list[tuple[str, Callable[[], list[str] | Callable[[], object]]]] = [
             ("sound", self.sound), ("sound", self.sound), ("weights", self.weights), ("npz", self.npz), ("pickle", self.pickle),
-            ("captures", self.captures), ("preset", self.preset), ("run", self.run), ("study", self.study), ("session", self.session),
+            ("captures", self.captures), ("preset", self.preset),
+            ("run", self.run), ("study", self.study), ("session", self.session),
         ]  # fmt: skip
 
     def _sounds(self) -> dict[str, bytes]:

@@ -1,4 +1,6 @@
-"""mlxopto capture as a user runs it: a plug-in is the unit, JACK the interface, and a program turns the knobs as it is told to."""
+"""mlxopto capture as a user runs it: a plug-in is the unit, JACK the interface, and a program turns the knobs as it
+is told to.
+"""
 
 import contextlib
 import json
@@ -56,7 +58,10 @@ class Recordist:
         self._user.answer(line)
 
     def obey(self, text: str) -> None:
-        """Does what a prompt asks for. Drop-outs that JACK reports lose nothing in its synchronous mode: such takes are kept."""
+        """Does what a prompt asks for.
+
+        Drop-outs that JACK reports lose nothing in its synchronous mode: such takes are kept.
+        """
         if wanted := re.search(r"threshold (\S+) dB, ratio (\S+):1, attack (\S+) ms, release (\S+) ms", text):
             threshold, ratio, attack, release = map(float, wanted.groups())
             self._unit.turn(threshold=10 ** (threshold / 20), ratio=ratio, attack=attack, release=release)
@@ -70,7 +75,10 @@ class Recordist:
         return text
 
     def hurry(self, server: JackServer, words: str) -> str:
-        """As `until`, as fast as the machine can. What is left is done in real time, because JACK stalls when a client leaves meanwhile."""
+        """As `until`, as fast as the machine can.
+
+        What is left is done in real time, because JACK stalls when a client leaves meanwhile.
+        """
         first = self.prompt()
         with freewheeling(server):
             self.obey(first)

@@ -33,7 +33,9 @@ def place() -> Iterator[Path]:
 
 
 def as_nobody(place: Path, **environment: str | None) -> subprocess.CompletedProcess:
-    """Renders as the other user, who may read everything, so also an interpreter in somebody's home, but write only where others may."""
+    """Renders as the other user, who may read everything, so also an interpreter in somebody's home, but write only where
+    others may.
+    """
     capability = "--ambient-caps=+dac_read_search", "--inh-caps=+dac_read_search"
     user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *capability]
     given = {**os.environ, "TMPDIR": str(place / "tmp"), **environment}

@@ -51,7 +51,8 @@ def test_every_fault_is_found_and_nothing_else(captures):
     wrong = {name: " ".join(report.problems) for name, report in found.items() if report.problems}
     assert set(wrong) == {"late", "clipped", "silent", "inverted", "stereo", "rate", "missing"}
     for name, words in {
-        "late": "is 30 samples late", "clipped": "samples in a row at full scale", "silent": "is silent", "inverted": "polarity inverted",
+        "late": "is 30 samples late", "clipped": "samples in a row at full scale", "silent": "is silent",
+        "inverted": "polarity inverted",
         "stereo": "has 2 channels, a capture must be mono", "rate": "has 44100 Hz", "missing": "cannot be opened",
     }.items():  # fmt: skip
         assert words in wrong[name]

@@ -92,8 +92,10 @@ def opcodes(*parts: bytes) -> bytes:
 @pytest.mark.parametrize(
     "raw",
     [
-        opcodes(b"cnumpy.core.multiarray\n_reconstruct\n", b"}", b"X\x01\x00\x00\x00a", b"K\x01", b"s", b"b"),  # attributes of a function
-        opcodes(b"cnumpy\ndtype\n", b"X\x02\x00\x00\x00f8", b"\x85R", b"(K\x03X\x01\x00\x00\x00<(K\x01tNt", b"b"),  # fields of a type
+        # attributes of a function
+        opcodes(b"cnumpy.core.multiarray\n_reconstruct\n", b"}", b"X\x01\x00\x00\x00a", b"K\x01", b"s", b"b"),
+        # fields of a type
+        opcodes(b"cnumpy\ndtype\n", b"X\x02\x00\x00\x00f8", b"\x85R", b"(K\x03X\x01\x00\x00\x00<(K\x01tNt", b"b"),
         opcodes(b"cnumpy\nndarray\n", b"J" + struct.pack("<i", 2**31 - 1), b"\x85R"),  # a large array by its constructor
         opcodes(b"Ppersistent\n"),
         opcodes(b"cnumpy\nndarray.__reduce__\n", b")R"),

@@ -274,12 +274,12 @@ def test_processing_allocates_nothing():
     _nrt_python.memsys_enable_stats()
     try:
         before = rtsys.get_allocation_stats()
-        kernel.process(native.plan, native.weights, native.state, x, x, y, gain, 0, 1)
-        kernel.aim(native.plan, native.state, np.zeros(8, np.float32), 0)
+        kernel.process(native.layout, native.weights, native.state, x, x, y, gain, 0, 1)
+        kernel.aim(native.layout, native.state, np.zeros(8, np.float32), 0)
         after = rtsys.get_allocation_stats()
     finally:
         _nrt_python.memsys_disable_stats()
-    assert after.alloc - before.alloc == 6 + 2  # the wrappers of the arrays that Python hands over, and nothing inside
+    assert after.alloc - before.alloc == 7 + 3  # the wrappers of the arrays that Python hands over, and nothing inside
 
 
 def test_output_and_input_may_be_one_array():
@@ -288,7 +288,7 @@ def test_output_and_input_may_be_one_array():
     a, b = engine(model, 2, "max"), engine(model, 2, "max")
     expected, _ = a.process(x)
     gain = np.empty((len(x), 1), np.float32)
-    kernel.process(b.plan, b.weights, b.state, x, x, x, gain, 0, 1)
+    kernel.process(b.layout, b.weights, b.state, x, x, x, gain, 0, 1)
     np.testing.assert_array_equal(x, expected)
 
 

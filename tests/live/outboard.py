@@ -1,4 +1,6 @@
-"""Stand-in outboard gear: a compressor plug-in between JACK ports, with knobs that a test turns; and a user who answers prompts."""
+"""Stand-in outboard gear: a compressor plug-in between JACK ports, with knobs that a test turns; and a user who answers
+prompts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ class Outboard:
         self._process, self._terminal = process, terminal
 
     def turn(self, **knobs: float) -> None:
-        """Knobs by the plug-in's own names: threshold and makeup linear, attack and release in ms. Returns when they are turned."""
+        """Knobs by the plug-in's own names: threshold and makeup linear, attack and release in ms.
+
+        Returns when they are turned.
+        """
         assert self._process.stdin
         for name, value in knobs.items():
             self._process.stdin.write(f"{name} = {value}\n".encode())

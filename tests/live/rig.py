@@ -129,8 +129,8 @@ def _restart(sd: ModuleType, host_api: str) -> None:
 def _abandon(sd: ModuleType) -> None:
     """Never call PortAudio again in this process, not even at exit.
 
-    On a dead server `Pa_Terminate` waits ten minutes for a stream that was left open (`WaitCondition` in PortAudio's pa_jack.c),
-    and if there is none, Debian's PortAudio aborts the process at a failed assertion.
+    On a dead server `Pa_Terminate` waits ten minutes for a stream that was left open (`WaitCondition` in PortAudio's
+    pa_jack.c), and if there is none, Debian's PortAudio aborts the process at a failed assertion.
     """
     global _lost_server
     _lost_server = True
@@ -569,11 +569,13 @@ class AlsaFiles:
 
 @contextlib.contextmanager
 def alsa_files(tmp_path: Path, signal: np.ndarray, rate: int = 48000) -> Iterator[AlsaFiles]:
-    """A sound card whose input is a file with the signal and whose output goes to a file; no other ALSA device exists in the body.
+    """A sound card whose input is a file with the signal and whose output goes to a file; no other ALSA device exists in the
+    body.
 
     Nothing keeps time: a stream runs as fast as its callback lets it, and goes on in silence when the signal is over. Each
     stream that is opened begins both files anew. Samples are float32 on the whole way, untouched, as long as the stream is
-    float32 with the signal's number of channels (the file plug-in stores the stream's own format, and PortAudio asks for floats).
+    float32 with the signal's number of channels (the file plug-in stores the stream's own format, and PortAudio asks for
+    floats).
 
     Args:
         signal: float32 (samples, channels).
@@ -590,7 +592,8 @@ def alsa_files(tmp_path: Path, signal: np.ndarray, rate: int = 48000) -> Iterato
     # At the end of the file ALSA's buffer goes round and round: fill it with silence.
     silence = np.zeros((rate, signal.shape[1]), np.float32)
     source.write_bytes(np.concatenate([signal, silence]).tobytes())
-    # PortAudio's list of ALSA devices fails an assertion if every name in it can be opened (BuildDeviceList): hence the other one.
+    # PortAudio's list of ALSA devices fails an assertion if every name in it can be opened (BuildDeviceList): hence the other
+    # one.
     config.write_text(f"""
         pcm.{ALSA_DEVICE} {{
             type asym
@@ -614,8 +617,8 @@ def alsa_files(tmp_path: Path, signal: np.ndarray, rate: int = 48000) -> Iterato
 def hog() -> Iterator[None]:
     """Keep the interpreter lock busy during the body: a thread loops in Python, collects garbage and sorts, in turns.
 
-    While it collects or sorts it holds the lock for 10 to 100 ms at a stretch, and the body waits as long whenever it comes back
-    from a system call: let the body do little.
+    While it collects or sorts it holds the lock for 10 to 100 ms at a stretch, and the body waits as long whenever it comes
+    back from a system call: let the body do little.
     """
     stop = threading.Event()
     litter = [[number] for number in range(500_000)]

@@ -1,4 +1,6 @@
-"""Live sessions over streams that are real and cards that are not: what comes out is what the engine computes, sample for sample."""
+"""Live sessions over streams that are real and cards that are not: what comes out is what the engine computes, sample for
+sample.
+"""
 
 import contextlib
 import gc
@@ -170,7 +172,9 @@ def test_a_minute_under_a_hogged_interpreter(tmp_path, block, idle, pytestconfig
 
 
 def hogged(tmp_path: Path, block: int, seconds: float, idle: bool = False) -> tuple[dict, int]:
-    """A session under JACK while knobs turn, Python's lock is held and garbage is collected (unless idle), checked sample for sample."""
+    """A session under JACK while knobs turn, Python's lock is held and garbage is collected (unless idle), checked sample for
+    sample.
+    """
     compressor, x, file = mlxopto.load("cl1b"), noise(seconds), tmp_path / "take.wav"
     with jack_server(block) as server:
         session = Session(compressor, LiveOptions(channels=2, record=file), compressor.panel.setting({}))

@@ -41,7 +41,8 @@ def filtered(y: np.ndarray) -> np.ndarray:
     ("name", "recording", "setting", "plays", "start_s", "limit"),
     [
         ("la2a", "la2a_pr40_compress", {"peak_reduction": 40, "mode": 0}, 1, 2.0, 1e-8),
-        # this excerpt's GRU started from what was played before it, which is not known: from the excerpt itself, it arrives there
+        # this excerpt's GRU started from what was played before it, which is not known: from the excerpt itself, it arrives
+        # there
         ("cl1b", "cl1b_m20dbu_2to1", {"threshold": -20, "ratio": 2, "attack": 0.5, "release": 0}, 2, 3.3, 1e-6),
     ],
 )

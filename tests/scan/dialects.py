@@ -1,4 +1,6 @@
-"""The kernels as the whole programs that MLX makes of them, for compilers that need no GPU: nvcc, and clang in place of Metal's."""
+"""The kernels as the whole programs that MLX makes of them, for compilers that need no GPU: nvcc, and clang in place of
+Metal's.
+"""
 
 from __future__ import annotations
 

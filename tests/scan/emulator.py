@@ -83,7 +83,10 @@ def variants() -> list[tuple[Kernel, mx.Dtype]]:
 
 
 def as_function(kernel: Kernel, name: str, element: str) -> str:
-    """The kernel as a C++ function of `Arguments`, with T = element. Constants are variables, so that one compilation serves all."""
+    """The kernel as a C++ function of `Arguments`, with T = element.
+
+    Constants are variables, so that one compilation serves all.
+    """
     lines = [
         f"static void {name}(const Arguments &arguments, uint3 position, uint3 place) {{",
         f"using T [[maybe_unused]] = {element};",

@@ -17,7 +17,9 @@ Arrays = list[np.ndarray]
 
 
 def arguments(name: str, batch: int, time: int, width: int, states: int, seed: int = 0) -> Arrays:
-    """Random arguments in float64, in ranges that networks use, and each a number of float32, so that all back ends get the same."""
+    """Random arguments in float64, in ranges that networks use, and each a number of float32, so that all back ends get the
+    same.
+    """
     return [a.astype(np.float32).astype(np.float64) for a in _random(name, batch, time, width, states, seed)]
 
 

@@ -130,7 +130,10 @@ def test_other_architectures_are_not_calibrated(tmp_path, noise):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_the_first_two_seconds_of_hardware_tell_the_rest(name, tmp_path, monkeypatch, request):
-    """The rest is 8 dB louder; asked are 6e-3 of the LA-2A and 1.2e-2 of the CL 1B. Nearly equal fits differ on it by as much as twice."""
+    """The rest is 8 dB louder; asked are 6e-3 of the LA-2A and 1.2e-2 of the CL 1B.
+
+    Nearly equal fits differ on it by as much as twice.
+    """
     recording, setting = HARDWARE[name]
     x, y = (soundfile.read(shared(f"hardware/{recording}_{part}.wav"), dtype="float32")[0] for part in ("input", "target"))
     small = request.config.getoption("--small")

@@ -1,4 +1,6 @@
-"""The training step of the GPU: the numbers of the CPU's, one graph compiled once, and no harm from a gradient that is not finite."""
+"""The training step of the GPU: the numbers of the CPU's, one graph compiled once, and no harm from a gradient that is not
+finite.
+"""
 
 from __future__ import annotations
 

@@ -141,7 +141,8 @@ def test_a_run_interrupted_again_and_again_ends_with_the_same_bits(captures, tmp
 def test_a_killed_run_resumes_to_the_same_bits(captures, tmp_path):
     """SIGKILL from outside, at a moment nobody chose."""
     code = (
-        "import sys; from pathlib import Path; from mlxopto.training import run; from mlxopto.training.config import TrainConfig\n"
+        "import sys; from pathlib import Path; from mlxopto.training import run; from "
+        "mlxopto.training.config import TrainConfig\n"
         "run.CHECKPOINT_EVERY_S = 0.0; run.LOG_EVERY = 5\n"
         "config = TrainConfig(device=None, data=sys.argv[1], steps=150, batch=4, frames=256, warmup=10)\n"
         "run.train(config, Path(sys.argv[2]), lambda progress: None)\n"
@@ -258,7 +259,9 @@ def test_a_stream_plays_each_sequence_in_order_from_its_start(captures):
 
 @pytest.mark.slow
 def test_third_party_recordings_are_learnt_within_minutes(tmp_path, request):
-    """On settings never trained on: well below the best constant gain of each take; in the small form (30 s), far below no processing."""
+    """On settings never trained on: well below the best constant gain of each take; in the small form (30 s), far below no
+    processing.
+    """
     small = request.config.getoption("--small")
     folder = shared("thirdparty/sc4m")
     takes = CaptureSource(folder, 0).test["unseen"]

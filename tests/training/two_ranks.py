@@ -1,4 +1,5 @@
-"""What one of two ranks does in tests/training/test_ranks.py: trains, saves, goes on from the checkpoint; the first tells the losses.
+"""What one of two ranks does in tests/training/test_ranks.py: trains, saves, goes on from the checkpoint; the first tells the
+losses.
 
 python -m tests.training.two_ranks FOLDER, under mlx.launch -n 2 or by itself with twice the batch.
 """

@@ -1,4 +1,7 @@
-"""The paper's questions, asked again with intervals and tests, one study a file. Each writes a report and pictures and can be resumed."""
+"""The paper's questions, asked again with intervals and tests, one study a file.
+
+Each writes a report and pictures and can be resumed.
+"""
 
 from collections.abc import Callable
 from typing import Any

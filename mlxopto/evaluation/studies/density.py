@@ -91,7 +91,8 @@ def report(document: dict[str, Any]) -> str:
     """Markdown."""
     parts = [
         "# Error on unseen settings against the number of settings trained on\n",
-        f"`opto`, {document['minutes']:g} minutes of training a run whatever the number of settings, {document['seeds']} seeds. "
+        f"`opto`, {document['minutes']:g} minutes of training a run whatever the number of settings, "
+        f"{document['seeds']} seeds. "
         "With 64 settings and more the network has a hidden layer of knobs, as in every training, and so more parameters. "
         "Geometric mean ESR and mean gain error with 95 % intervals, seeds drawn first and takes within them.\n",
     ]

@@ -95,7 +95,8 @@ def report(document: dict[str, Any]) -> str:
     return "\n".join(
         [
             "# Computing time by block and sequence\n",
-            f"Times faster than real time at {RATE} Hz, mono, by samples handed over at once; the state is carried from block to "
+            f"Times faster than real time at {RATE} Hz, mono, by samples handed over at once; the state is "
+            "carried from block to "
             f"block. No network looks ahead. {document['machine']}. Medians of {_TURNS} turns.\n",
             table(["network", "device", *map(str, sizes)], rows),
             "![Times real time by block](latency.png)\n",

@@ -44,7 +44,10 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def _plan(study: Study) -> Runs:
-    """Seeds outermost, so that an interrupted study has whole comparisons. The memoryless form makes the recurrent one's steps."""
+    """Seeds outermost, so that an interrupted study has whole comparisons.
+
+    The memoryless form makes the recurrent one's steps.
+    """
     data = [TrainConfig(quick=True, **of_data(name)) for name in study.data]
     if len({label(config) for config in data}) < len(data):
         raise RequestError(f"--data must have different names, got {', '.join(study.data)}")
@@ -127,9 +130,11 @@ def report(document: dict[str, Any]) -> str:
     parts = [
         "# Networks on equal data for equal time\n",
         f"{document['minutes']:g} minutes of training each, measured in steps on the first data before anything was trained "
-        f"(s6_memoryless: the steps of s6_paper); {document['seeds']} seeds. The column s is the seconds that a run took beside "
+        f"(s6_memoryless: the steps of s6_paper); {document['seeds']} seeds. The column s is the seconds that "
+        "a run took beside "
         "whatever else the machine did. ESR is the geometric mean over takes and seeds, gain error the mean, both with the "
-        "bootstrap's 95 % interval, seeds drawn first and takes within them. A ratio of ESR below 1 favours the first of a pair.\n",
+        "bootstrap's 95 % interval, seeds drawn first and takes within them. A ratio of ESR below 1 favours "
+        "the first of a pair.\n",
     ]
     for data in dict.fromkeys(row["data"] for row in document["rows"]):
         rows = [

@@ -1,4 +1,6 @@
-"""Where on the panel a model errs: maps of the error over pairs of knobs, against the virtual device, and the hardest corner."""
+"""Where on the panel a model errs: maps of the error over pairs of knobs, against the virtual device, and the
+hardest corner.
+"""
 
 from __future__ import annotations
 
@@ -123,8 +125,10 @@ def report(document: dict[str, Any]) -> str:
     """Markdown."""
     parts = [
         f"# Where {document['model']} errs\n",
-        f"Against the {DEVICES[document['device']].title}: {GRID} positions a knob, {CONTEXTS} excerpts of {EXCERPT_S:g} s, each with "
-        "its own position of the other knobs. A corner's ESR is over that of the rest of the map (geometric means); p is two-sided, by "
+        f"Against the {DEVICES[document['device']].title}: {GRID} positions a knob, {CONTEXTS} excerpts of "
+        f"{EXCERPT_S:g} s, each with "
+        "its own position of the other knobs. A corner's ESR is over that of the rest of the map (geometric "
+        "means); p is two-sided, by "
         "flipping signs over the excerpts.\n",
     ]
     for found in document["maps"]:

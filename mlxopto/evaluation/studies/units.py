@@ -71,7 +71,8 @@ def report(document: dict[str, Any]) -> str:
     return "\n".join(
         [
             "# One network, other principles\n",
-            f"`opto`, {document['minutes']:g} minutes of training a run, {document['seeds']} seeds: geometric mean ESR and mean gain "
+            f"`opto`, {document['minutes']:g} minutes of training a run, {document['seeds']} seeds: geometric "
+            "mean ESR and mean gain "
             "error over takes and seeds, with 95 % intervals, seeds drawn first and takes within them.\n",
             table(["unit", "knobs", "seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB"], rows),
             "![Errors by unit](units.png)\n",

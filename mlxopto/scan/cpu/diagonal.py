@@ -1,4 +1,5 @@
-"""The diagonal recurrence on the CPU, in float64 inside: a factor rounded to float32 would be off by milliradians after a second.
+"""The diagonal recurrence on the CPU, in float64 inside: a factor rounded to float32 would be off by milliradians after a
+second.
 
 The forward pass keeps a state every SPAN steps; the backward pass computes those between again.
 """

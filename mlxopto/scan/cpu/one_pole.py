@@ -1,4 +1,7 @@
-"""The bank of one-pole filters on the CPU. It runs at the audio rate, so its states are the only thing kept for the backward pass."""
+"""The bank of one-pole filters on the CPU.
+
+It runs at the audio rate, so its states are the only thing kept for the backward pass.
+"""
 
 from __future__ import annotations
 

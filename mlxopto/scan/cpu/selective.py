@@ -88,7 +88,9 @@ def _forward(u, dt, A, inverse_A, B, C, D, zoh, state, y, last, checkpoints, fir
 
 @numba.njit(inline="always")
 def _adjoint_tile(A, inverse_A, B, C, zoh, b, start, steps, grad_y, decay, drive, before, adjoint, grad_h, grad_log):
-    """For one tile: grad_h becomes the gradient by B u, grad_log the gradient by dt A; the adjoint moves to the tile's start."""
+    """For one tile: grad_h becomes the gradient by B u, grad_log the gradient by dt A; the adjoint moves to the
+    tile's start.
+    """
     states, width = A.shape
     size = states * width
     for t in range(steps):

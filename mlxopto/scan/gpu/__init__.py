@@ -2,8 +2,8 @@
 `diagonal_scan` is a long convolution in MLX's own operations.
 
 Each function takes what `mlxopto.scan` checked, in float32 (`selective_scan` also u, dt, B and C in float16 or bfloat16), is
-differentiable in every argument and can be compiled with `mx.compile`. `obstacle` says why a function cannot be used here, `unfit`
-what its kernels have no room for.
+differentiable in every argument and can be compiled with `mx.compile`. `obstacle` says why a function cannot be used here,
+`unfit` what its kernels have no room for.
 """
 
 from mlxopto.scan.gpu.ballistics import ballistics_scan

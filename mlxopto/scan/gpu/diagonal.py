@@ -1,6 +1,7 @@
 """The diagonal recurrence as one long convolution by fast Fourier transforms: plain MLX operations, the fast way on a GPU.
 
-A recurrence whose factors do not depend on its input is a convolution with its impulse response, plus what is left of the first state.
+A recurrence whose factors do not depend on its input is a convolution with its impulse response, plus what is left of the first
+state.
 """
 
 from __future__ import annotations

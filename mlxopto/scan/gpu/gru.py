@@ -1,7 +1,7 @@
 """The gated recurrent unit on the GPU.
 
-Only what must wait for the step before runs in the kernels, one thread a row of the weights. Backward, the gates of all steps are
-computed again at once from the hidden states, and the gradients by weights are one product over all steps.
+Only what must wait for the step before runs in the kernels, one thread a row of the weights. Backward, the gates of all steps
+are computed again at once from the hidden states, and the gradients by weights are one product over all steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Whether the kernels run on this GPU and are right: each is tried once a process, on a small example, against the reference."""
+"""Whether the kernels run on this GPU and are right: each is tried once a process, on a small example, against the
+reference.
+"""
 
 from __future__ import annotations
 

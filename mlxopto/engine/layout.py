@@ -1,0 +1,204 @@
+"""The one layout of the network: which parts the two arrays have, `weights` and `state`, in tables from which all offsets come.
+
+`weights` is read only. `state` holds a part for each voice, then one for each channel. What a layer keeps in them stands in
+that layer's own file, in `pack` beside `run`; here the parts are put together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, register_jitable
+
+from mlxopto.engine import colour, dense, film, knobs, levels, s6, side_chain
+from mlxopto.engine.knobs import ENDS, MIXES
+from mlxopto.engine.table import Part, Row, Source, float64, made, offsets, offsets_type, padded, whole
+from mlxopto.native.vector import LANES
+from mlxopto.nn.front_end import WINDOW
+
+OFF, MAX, MEAN = range(3)  # links
+FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
+FEATURES = levels.FEATURES + side_chain.FEATURES
+UNHEARD = 1e6  # the lowest gain where there was none
+GLIDE_S = 0.02  # a change of the controls arrives after this time
+
+
+class Plan(NamedTuple):
+    """Sizes of the network. `lanes` is the width rounded up to whole vectors, and so on."""
+
+    channels: int
+    voices: int  # gain paths: one a channel, or one that linked channels share
+    link: int
+    hop: int  # samples a frame
+    hop_lanes: int
+    lanes: int
+    states: int
+    bc_lanes: int  # B and C side by side
+    blocks: int
+    knobs: int
+    hidden_lanes: int
+    poles: int
+    taps: int
+    glide_frames: int  # that a change of the controls takes
+    block_weights: int  # from one block to the next
+    block_modulation: int
+    modulation: int  # numbers that the knobs set for a frame
+    voice_size: int
+    channel_size: int
+
+
+VOICE = (
+    Row("hop_phase", lambda _: 1),
+    Row("tile_phase", lambda _: 1),
+    Row("gliding", lambda _: 1),  # frames until the controls have arrived
+    Row("lowest", lambda _: 1, UNHEARD),  # gain, since somebody set it
+    Row("position", lambda plan: plan.knobs + MIXES, None),  # of the knobs, then wet and dry
+    Row("target", lambda plan: plan.knobs + MIXES, None),
+    Row("window", lambda _: 2 * (FRAMES + WINDOW - 1)),  # peak and power of hops; the first rows are remembered
+    Row("key", lambda plan: (FRAMES + 1) * plan.hop_lanes),  # what the detectors hear, a row a hop
+    Row("side_chain", lambda _: side_chain.STATE.end),
+    Row("scans", lambda plan: plan.blocks * plan.states * plan.lanes),
+    Row("modulations", lambda plan: FRAMES * plan.modulation, None),  # a row a frame; the first is remembered
+    Row("ends", lambda _: (1 + MIXES) * ENDS, None),  # gain, wet, dry: at the ends of hops
+    Row("condition", lambda plan: plan.knobs + plan.hidden_lanes),  # from here on scratch
+    Row("features", lambda _: FEATURES * LANES),  # feature k of frame f at 16 k + f
+    Row("h", lambda plan: FRAMES * plan.lanes),
+    Row("wide", lambda plan: FRAMES * 2 * plan.lanes),
+    Row("steps", lambda plan: FRAMES * (plan.lanes + plan.bc_lanes)),
+    Row("bent", lambda plan: FRAMES * plan.lanes),
+    Row("sounding", lambda plan: 4 * sounding_size(plan)),  # gain, wet, dry and the audio of a channel, a row each
+)
+CHANNEL = (
+    Row("tile"),  # the samples of the tile that are known, zeros after them
+    Row("before"),  # the tile before
+    Row("poles"),
+    Row("peak_in", lambda _: 1),  # since somebody set it to zero, as the other meters
+    Row("peak_out", lambda _: 1),
+    Row("not_numbers", lambda _: 1),  # samples that were none
+)
+
+
+BLOCK = (*s6.WEIGHTS, Part("film", lambda block, source: film.pack(block.film, source.lanes)))
+WEIGHTS = (
+    Part("ramp", lambda source: padded(np.arange(1, source.frames.hop + 1) / source.frames.hop, whole(source.frames.hop))),
+    Part("side_chain", side_chain.pack),
+    Part("lift", lambda source: dense.pack(source.model.lift, source.lanes)),
+    Part("gain_computer", lambda source: film.pack(source.model.gain_computer, source.lanes)),
+    Part(
+        "blocks", lambda source: np.concatenate([part for block in source.model.blocks for part in made(BLOCK, block, source)])
+    ),
+    Part("head", lambda source: padded(float64(source.model.head.weight)[0], source.lanes)),
+    Part("head_bias", lambda source: np.full(LANES, float64(source.model.head.bias)[0])),
+    Part("log_level", lambda source: np.full(LANES, math.log(source.filters.level))),  # of the colour stage, for the gain
+    *knobs.WEIGHTS,
+    *colour.WEIGHTS,
+)
+
+Weights = offsets_type("Weights", WEIGHTS, __name__)
+Block = offsets_type("Block", BLOCK, __name__)
+Modulation = offsets_type("Modulation", knobs.MODULATION, __name__)
+BlockModulation = offsets_type("BlockModulation", knobs.BLOCK_MODULATION, __name__)
+Voice = offsets_type("Voice", VOICE, __name__)
+Channel = offsets_type("Channel", CHANNEL, __name__)
+_PARTS = {
+    "plan": Plan,
+    "weights": Weights,
+    "block": Block,
+    "modulation": Modulation,
+    "block_modulation": BlockModulation,
+    "voice": Voice,
+    "channel": Channel,
+}
+Layout = namedtuple("Layout", list(_PARTS))
+NUMBERS = sum(len(part._fields) for part in _PARTS.values())
+
+
+def lay_out(source: Source, channels: int, link: int) -> tuple[np.ndarray, np.ndarray]:
+    """The layout as numbers, int64 (NUMBERS,), and the weights. Weights below 1e-15 count as 0."""
+    weights = made(WEIGHTS, source)
+    first = source.model.blocks[0]
+    block = offsets(array.size for array in made(BLOCK, first, source))
+    modulation = offsets(len(part.make(source)[1]) for part in knobs.MODULATION)
+    of_block = offsets(len(bias) for _, bias in knobs.of_block(first, source))
+    config, frames = source.model.config, source.frames
+    plan = Plan(
+        channels=channels,
+        voices=channels if link == OFF else 1,
+        link=link,
+        hop=frames.hop,
+        hop_lanes=whole(frames.hop),
+        lanes=source.lanes,
+        states=config.states,
+        bc_lanes=whole(2 * config.states),
+        blocks=config.blocks,
+        knobs=config.controls,
+        hidden_lanes=source.hidden_lanes,
+        poles=source.filters.mix.size,
+        taps=source.filters.fir.size,
+        glide_frames=max(1, round(GLIDE_S * frames.per_second)),
+        block_weights=block[-1],
+        block_modulation=of_block[-1],
+        modulation=modulation[-1],
+        voice_size=0,
+        channel_size=0,
+    )
+    voice, channel = (offsets(row.size(plan) for row in table) for table in (VOICE, CHANNEL))
+    plan = plan._replace(voice_size=whole(voice[-1]), channel_size=whole(channel[-1]))
+    numbers = [*plan, *offsets(array.size for array in weights), *block, *modulation, *of_block, *voice, *channel]
+    joined = np.concatenate(weights)
+    return np.array(numbers, np.int64), aligned(np.where(np.abs(joined) < colour.FAINTEST, 0, joined))
+
+
+@intrinsic
+def layout_of(_context, _numbers):
+    """The layout that `lay_out` has written as numbers, int64 (NUMBERS,)."""
+    kinds = [types.NamedUniTuple(types.int64, len(part._fields), part) for part in _PARTS.values()]
+    whole_kind = types.NamedTuple(kinds, Layout)
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        places = iter(range(NUMBERS))
+        parts = []
+        for kind in kinds:
+            fields = [
+                builder.load(builder.gep(data, [context.get_constant(types.intp, next(places))])) for _ in range(kind.count)
+            ]
+            parts.append(context.make_tuple(builder, kind, fields))
+        return context.make_tuple(builder, whole_kind, parts)
+
+    return whole_kind(_numbers), codegen
+
+
+def room(plan: Plan) -> np.ndarray:
+    """Room for the state, all zeros."""
+    return aligned(np.zeros(plan.voices * plan.voice_size + plan.channels * plan.channel_size))
+
+
+def parts_of(state: np.ndarray, plan: Plan) -> list[tuple[Row, np.ndarray]]:
+    """Every part of the state of every voice and channel, to be written to."""
+    starts = [(VOICE, voice * plan.voice_size) for voice in range(plan.voices)]
+    starts += [(CHANNEL, plan.voices * plan.voice_size + channel * plan.channel_size) for channel in range(plan.channels)]
+    found = []
+    for table, at in starts:
+        edges = pairwise(offsets(row.size(plan) for row in table))
+        found += [(row, state[at + begin : at + end]) for row, (begin, end) in zip(table, edges, strict=True)]
+    return found
+
+
+@register_jitable
+def sounding_size(plan):
+    """Numbers in a row of `sounding`: a margin at either side of the hops."""
+    return LANES + FRAMES * plan.hop + plan.hop_lanes + LANES
+
+
+def aligned(values: np.ndarray) -> np.ndarray:
+    """A float32 copy that begins on a cache line."""
+    room = np.zeros(values.size + LANES, np.float32)
+    start = (-room.ctypes.data // 4) % LANES
+    room[start : start + values.size] = values
+    return room[start : start + values.size]
