@@ -75,7 +75,7 @@ def evaluate(
 def _source(data: Path | None, device: str | None) -> Source:
     from mlxopto.data.formats import open_folder
     from mlxopto.training.config import TrainConfig
-    from mlxopto.training.run import open_source
+    from mlxopto.training.source import open_source
 
     return open_folder(data, 0) if data else open_source(TrainConfig(device=device))
 

@@ -16,7 +16,7 @@ import numpy as np
 from mlxopto.controls import Control, Panel
 from mlxopto.data.captures import hold_out, load_panel
 from mlxopto.data.judgement import Report, judge
-from mlxopto.data.takes import Take, by_acquaintance, settings_of, shuffled
+from mlxopto.data.takes import Take, split_by_known_settings, settings_of, shuffled
 from mlxopto.data.unpickling import load
 from mlxopto.errors import RequestError, UnusableError
 
@@ -48,7 +48,7 @@ class PickleSource:
         if problems := [problem for report in judged + more for problem in report.problems]:
             raise UnusableError("these recordings", problems)
         self.remarks = tuple(remark for report in judged + more for remark in report.remarks)
-        self.test = by_acquaintance(tests, settings_of(self._train))
+        self.test = split_by_known_settings(tests, settings_of(self._train))
         self._train, self.validation = hold_out(self._train, seed)
         seconds = sum(len(take.x) for take in self._train) / SAMPLE_RATE
         self.training_settings = len(settings_of(self._train))

@@ -16,7 +16,7 @@ import numpy as np
 from mlxopto import audio
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.data.judgement import Report, judge
-from mlxopto.data.takes import Take, by_acquaintance, shuffled
+from mlxopto.data.takes import Take, split_by_known_settings, shuffled
 from mlxopto.errors import RequestError, UnusableError
 
 SPLITS = {"Train": "train", "Val": "val", "Test": "test"}
@@ -130,7 +130,7 @@ class SignalTrainSource:
         if not self._train:
             raise RequestError(f"{folder / 'Train'} has no recordings")
         known = {tuple(pair.setting.items()) for pair in self._train}
-        self.test = by_acquaintance((self._start_of(pair) for pair in found if pair.split == "test"), known)
+        self.test = split_by_known_settings((self._start_of(pair) for pair in found if pair.split == "test"), known)
         self.validation = [self._start_of(pair) for pair in found if pair.split == "val"]
         if not self.validation:
             raise RequestError(f"{folder / 'Val'} has no recordings to validate on")

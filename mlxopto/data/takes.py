@@ -37,7 +37,7 @@ def settings_of(takes: Iterable[Take]) -> set[tuple[tuple[str, float], ...]]:
     return {tuple(take.setting.items()) for take in takes}
 
 
-def by_acquaintance(takes: Iterable[Take], known: set[tuple[tuple[str, float], ...]]) -> dict[str, list[Take]]:
+def split_by_known_settings(takes: Iterable[Take], known: set[tuple[tuple[str, float], ...]]) -> dict[str, list[Take]]:
     """Test takes as "seen" and "unseen": whether their settings are known."""
     split: dict[str, list[Take]] = {"seen": [], "unseen": []}
     for take in takes:

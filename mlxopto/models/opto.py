@@ -124,7 +124,7 @@ class Opto(Network):
 
     def penalty(self) -> mx.array:
         """With few settings: for a knob that does more than the panel says. With many, the data know better."""
-        return super().penalty() if self.knobs else self.side_chain.departure()
+        return super().penalty() if self.knobs else self.side_chain.prior_penalty()
 
     def initial_state(self, controls: mx.array, channels: int = 1) -> State:
         """At rest, as after silence: for `channels` audio channels that share the gain of each batch item."""

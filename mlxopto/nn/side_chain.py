@@ -51,7 +51,7 @@ class KnobMap(nn.Module):
         self.start = mx.array(tuple(start), dtype=mx.float32) * (1 / REACH)
         self.weight = mx.zeros((controls, 1 if follows else len(start)))
         self._follows = tuple(follows or ())
-        self._said: dict[int, float] = {}  # weights that the panel gives, by knob
+        self._primed: dict[int, float] = {}  # weights that the panel gives, by knob
 
     def __call__(self, knobs: mx.array) -> mx.array:
         """knobs: (batch, controls) to (batch, parameters)."""
@@ -68,29 +68,29 @@ class KnobMap(nn.Module):
         moved = by @ self.weight
         self.start = self.start + (moved * mx.array(self._follows) if self._follows else moved)
 
-    def say(self, column: int, half: float, middle: float) -> None:
+    def set_all(self, column: int, half: float, middle: float) -> None:
         """A knob that says what all of the parameters are, over half its travel about the middle."""
         self.start = mx.full(self.start.shape, middle / REACH)
-        self._give(column, half)
+        self._prime(column, half)
 
-    def lead(self, column: int, half: float, middles: Sequence[float]) -> None:
+    def set_following(self, column: int, half: float, middles: Sequence[float]) -> None:
         """A knob that says what those parameters are that follow the knobs."""
         follows = mx.array(self._follows) > 0
         self.start = mx.where(follows, mx.array(tuple(middles)) * (1 / REACH), self.start)
-        self._give(column, half)
+        self._prime(column, half)
 
     @property
-    def told(self) -> tuple[int, ...]:
+    def primed(self) -> tuple[int, ...]:
         """The knobs whose meaning is here, as the panel says."""
-        return tuple(self._said)
+        return tuple(self._primed)
 
-    def departure(self, knobs: Sequence[int]) -> mx.array:
+    def prior_penalty(self, knobs: Sequence[int]) -> mx.array:
         """Mean square of how far those knobs' weights are from what the panel says, or from none."""
-        said = mx.array([[self._said.get(column, 0.0)] for column in knobs])
-        return mx.square(REACH * self.weight[mx.array(tuple(knobs))] - said).mean(axis=1).sum()
+        primed = mx.array([[self._primed.get(column, 0.0)] for column in knobs])
+        return mx.square(REACH * self.weight[mx.array(tuple(knobs))] - primed).mean(axis=1).sum()
 
-    def _give(self, column: int, half: float) -> None:
-        self._said[column] = half
+    def _prime(self, column: int, half: float) -> None:
+        self._primed[column] = half
         self.weight[column] = half / REACH
 
 
@@ -136,29 +136,29 @@ class SideChain(nn.Module):
                 middle += math.log(TIME_UNITS[control.unit])
                 for name in ("attack", "release"):
                     if name in control.name:
-                        getattr(self, name).lead(column, half, [middle + math.log(s) for s in 2 * SPREAD])
-                        getattr(self, f"reduction_{name}").lead(column, half, [middle] * GAIN_COMPUTERS)
+                        getattr(self, name).set_following(column, half, [middle + math.log(s) for s in 2 * SPREAD])
+                        getattr(self, f"reduction_{name}").set_following(column, half, [middle] * GAIN_COMPUTERS)
             elif control.unit.startswith("dB") and control.taper != "log":
                 half, middle = half * NEPERS_A_DB, middle * NEPERS_A_DB
                 if "threshold" in control.name:
-                    self.threshold.say(column, half, middle)
+                    self.threshold.set_all(column, half, middle)
                 elif "knee" in control.name:
-                    self.knee.say(column, 0.3 * half, max(0.3 * middle, 0.05))
+                    self.knee.set_all(column, 0.3 * half, max(0.3 * middle, 0.05))
                 elif any(word in control.name for word in ("gain", "makeup", "output")):
-                    self.makeup.say(column, half, middle)
+                    self.makeup.set_all(column, half, middle)
             elif control.unit == ":1" and control.taper == "log":
-                self.ratio.say(column, half, middle)
+                self.ratio.set_all(column, half, middle)
 
     def turn(self, by: mx.array) -> None:
         """Makes every setting do what it did with the knobs turned further by so much, (controls,), in half travels."""
         for knob_map in self.children().values():
             knob_map.turn(by)
 
-    def departure(self) -> mx.array:
+    def prior_penalty(self) -> mx.array:
         """How far the knobs whose meaning the panel says have come to do more, or other, than that; 0 without such knobs."""
         maps = tuple(self.children().values())
-        knobs = sorted({column for knob_map in maps for column in knob_map.told})
-        return sum((knob_map.departure(knobs) for knob_map in maps), mx.zeros(())) if knobs else mx.zeros(())
+        knobs = sorted({column for knob_map in maps for column in knob_map.primed})
+        return sum((knob_map.prior_penalty(knobs) for knob_map in maps), mx.zeros(())) if knobs else mx.zeros(())
 
     def initial_state(self, batch: int) -> dict[str, mx.array]:
         """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after

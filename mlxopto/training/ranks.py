@@ -41,6 +41,10 @@ class Ranks:
         mine = mx.array(value if self.first else 0.0)
         return float(np.array(mx.distributed.all_sum(mine, group=self._group)))
 
+    def barrier(self) -> None:
+        """Waits for the others."""
+        self.agreed(0)
+
     def gathered(self, tree: Any) -> Any:
         """Every rank's arrays one after the other along their first axis."""
         if self.size == 1:

@@ -5,49 +5,39 @@ config.json  log.jsonl  checkpoint.safetensors  weights.safetensors  result.json
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-import mlxopto
-from mlxopto import files, weights
-from mlxopto.data.formats import open_folder
-from mlxopto.data.resampled import ResampledSource
+from mlxopto import files
 from mlxopto.data.takes import Source, Take
-from mlxopto.data.virtual import VirtualSource, read_material
-from mlxopto.devices import device
 from mlxopto.engine import choice
 from mlxopto.errors import MlxoptoError, Notice, RequestError, WorkError
-from mlxopto.formats import documents
-from mlxopto.models import Network, Opto, parameter_count
+from mlxopto.models import Network, Opto
 from mlxopto.scan import gpu
 from mlxopto.text import shown
 from mlxopto.training import calibration, checkpoint
+from mlxopto.training.budget import measured
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
+from mlxopto.training.result import conclude, finished
 from mlxopto.training.scores import Scores, errors
-from mlxopto.training.step import StepResult
+from mlxopto.training.source import fingerprint, open_source
+from mlxopto.training.step import DEVICES, StepResult
 from mlxopto.training.trainer import Trainer, new_model
 
-CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.safetensors", "result.json"
-WEIGHTS = f"weights{weights.SUFFIX}"
+CONFIG, LOG, CHECKPOINT = "config.json", "log.jsonl", "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps
-VALIDATION_SHARE = 0.15  # of a run's time, at most, but for the fewest
-FEWEST_VALIDATIONS = 3
-MEASUREMENTS, MEASURED_STEPS = 3, 15  # each long enough to hear sequences being prepared
-_DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}
 
 
 @dataclass(frozen=True)
@@ -71,38 +61,6 @@ def _silent(_remark: str) -> None:
     """For those who do not want to hear."""
 
 
-@dataclass(frozen=True)
-class _Take:
-    """Errors at a test take, None where they are no numbers."""
-
-    controls: dict[str, float]
-    esr: float | None
-    gain_error_db: float | None
-
-
-@dataclass(frozen=True)
-class _Medians:
-    """Errors on one split of the test takes, as they are told."""
-
-    esr_median: float | None
-    gain_error_db_rms: float | None
-    takes: int
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What a result.json must hold to be used."""
-
-    run: str
-    weights: str
-    parameters: int
-    seconds: float
-    test: dict[str, _Medians]
-    takes: dict[str, list[_Take]]
-    steps: int = 0
-    calibration: dict[str, _Medians] = field(default_factory=dict)
-
-
 def train(
     config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent
 ) -> dict[str, Any] | None:
@@ -114,7 +72,7 @@ def train(
     """
     _check_unused(folder)
     config = replace(config, engine=engine(config))
-    with mx.stream(_DEVICES[config.engine]):
+    with mx.stream(DEVICES[config.engine]):
         source = open_source(config)
         for remark in source.remarks if ranks.first else ():
             tell(remark)
@@ -132,7 +90,7 @@ def train(
         if not config.steps:
             config = measured(config, source, ranks)
         trainer = Trainer(config, source, ranks)
-        ranks.agreed(0)  # that no rank finds the folder made by another
+        ranks.barrier()  # that no rank finds the folder made by another
         with _begun(folder, config) if ranks.first else nullcontext():
             return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
@@ -153,7 +111,7 @@ def resume(
                 files.sweep(folder)  # it may have been killed while it drew its pictures
         return result if ranks.first else None
     config = replace(config, engine=engine(config))
-    with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(_DEVICES[config.engine]):
+    with files.alone_in(folder) if ranks.first else nullcontext(), mx.stream(DEVICES[config.engine]):
         files.sweep(folder)
         source = open_source(config)
         for remark in source.remarks if ranks.first else ():
@@ -168,37 +126,6 @@ def resume(
         return run.go()
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
-    """The result of a run that has ended, None of any other; raises RequestError if it is damaged."""
-    path = folder / RESULT
-    if not path.is_file():
-        return None
-    try:
-        result: dict[str, Any] = documents.read_json(path, dict[str, Any])
-        if "diverged" not in result:
-            documents.typed(result, _Result, str(path), others=True)
-    except RequestError as error:
-        raise RequestError(f"{path} is damaged; without it, --resume makes it again: {error}") from error
-    return result
-
-
-def open_source(config: TrainConfig) -> Source:
-    """The training data that a configuration names.
-
-    Raises:
-        RequestError: no such device, or captures or material that cannot be used.
-    """
-    if config.data:
-        source = open_folder(Path(config.data), config.seed)
-        rate = weights.card(weights.find(config.init)).sample_rate if config.init else source.sample_rate
-        return source if source.sample_rate == rate else ResampledSource(source, rate)
-    material = read_material(Path(config.program), config.sample_rate) if config.program else None
-    size: dict[str, Any] = {"settings": 128, "takes": 12, "pool_s": 180} if config.quick else {}
-    if config.settings:
-        size["settings"] = config.settings
-    return VirtualSource(device(config.device or ""), config.sample_rate, config.seed, material=material, **size)
-
-
 def engine(config: TrainConfig) -> str:
     """Where a run computes, cpu or gpu; raises RequestError for another."""
     choice.check(config.engine)
@@ -208,17 +135,6 @@ def engine(config: TrainConfig) -> str:
     if obstacle and gpu.available():
         warnings.warn(f"training on the CPU: {obstacle}", Notice, stacklevel=2)
     return "cpu" if obstacle else "gpu"
-
-
-def fingerprint(source: Source) -> str:
-    """A hash of what a source will give: its first sequence and its validation and test takes."""
-    digest = hashlib.sha256(source.description.encode())
-    takes = [source.sequence(0), *source.validation, *(take for split in source.test.values() for take in split)]
-    for take in takes:
-        digest.update(take.x.tobytes())
-        digest.update(take.y.tobytes())
-        digest.update(repr(sorted(take.setting.items())).encode())
-    return digest.hexdigest()
 
 
 class _Run:
@@ -341,7 +257,7 @@ class _Run:
             "seconds": round(seconds, 1),
             "audio_seconds_per_second": round(config.steps * self.step_audio_s / seconds, 1),
         }
-        return _conclude(self.folder, config, source, self.trainer.model, training, figures, self.folder / LOG, self.pictures)
+        return conclude(self.folder, config, source, self.trainer.model, training, figures, self.folder / LOG, self.pictures)
 
 
 def _check_unused(folder: Path) -> None:
@@ -388,7 +304,7 @@ def _calibrated(
         "calibrated_from": config.init,
     }
     figures = {"seconds": round(seconds, 1), "calibration": {"before": before.rounded(), "after": after.rounded()}}
-    return _conclude(folder, config, source, model, training, figures, None, pictures)
+    return conclude(folder, config, source, model, training, figures, None, pictures)
 
 
 def _listened_to(source: Source) -> list[Take]:
@@ -400,94 +316,6 @@ def _listened_to(source: Source) -> list[Take]:
         if len(takes) == calibration.TAKES:
             break
     return list(takes.values())
-
-
-def _conclude(
-    folder: Path,
-    config: TrainConfig,
-    source: Source,
-    model: Network,
-    training: dict[str, Any],
-    figures: dict[str, Any],
-    log: Path | None,
-    pictures: bool,
-) -> dict[str, Any]:
-    """Tests the model and writes its weights, pictures and result."""
-    found = {split: errors(model, source.panel, source.sample_rate, takes) for split, takes in source.test.items() if takes}
-    test = {split: scored.scores().rounded() for split, scored in found.items()}
-    card = weights.Card(
-        name=source.name,
-        architecture=config.arch,
-        config=model.config.__dict__,
-        sample_rate=source.sample_rate,
-        panel=source.panel,
-        dbu_at_full_scale=source.dbu_at_full_scale,
-        training=training,
-        test=test,
-        created=datetime.now(UTC).strftime("%Y-%m-%d"),
-        mlxopto=mlxopto.__version__,
-    )
-    weights.save(folder / WEIGHTS, model, card)
-    result = {
-        "run": str(folder),
-        "weights": str(folder / WEIGHTS),
-        "arch": config.arch,
-        "parameters": parameter_count(model),
-        **figures,
-        "test": test,
-        "takes": {split: scored.rows() for split, scored in found.items()},
-    }
-    files.write_text(folder / RESULT, json.dumps(result, indent=2) + "\n")
-    if pictures:
-        _draw(folder, config, source, model, card, log)
-    return result
-
-
-def _draw(folder: Path, config: TrainConfig, source: Source, model: Network, card: weights.Card, log: Path | None) -> None:
-    """The run's pictures; one that fails takes nothing from the result."""
-    try:
-        from mlxopto.training import pictures  # matplotlib
-
-        truth = pictures.device_curve(config.device, source.sample_rate) if config.device else None
-        takes = source.test["unseen"] or source.validation or [source.sequence(0)]
-        pictures.training_pictures(folder, model, card, log, takes, truth)
-    except Exception as error:
-        warnings.warn(f"{folder} has no pictures: {shown(str(error))[:100]}", Notice, stacklevel=2)
-
-
-def measured(config: TrainConfig, source: Source, ranks: Ranks = ALONE) -> TrainConfig:
-    """The configuration with as many steps and validations as fit into its minutes on this machine, with a margin for the end.
-
-    The fastest of several short measurements counts, because other work can only slow them down.
-    """
-    with mx.stream(_DEVICES[config.engine]):
-        return _measured(config, source, ranks)
-
-
-def _measured(config: TrainConfig, source: Source, ranks: Ranks) -> TrainConfig:
-    trainer = Trainer(replace(config, steps=1000), source, ranks)
-
-    def steps(count: int) -> None:
-        for _ in range(count):
-            trainer.advance()
-        trainer.check()
-
-    try:
-        steps(MEASURED_STEPS)  # the first may compile
-        a_step = min(_seconds(lambda: steps(MEASURED_STEPS)) for _ in range(MEASUREMENTS)) / MEASURED_STEPS
-        validation = min(_seconds(trainer.validate) for _ in range(2))
-    finally:
-        trainer.close()
-    seconds = 0.95 * config.minutes * 60
-    validations = max(FEWEST_VALIDATIONS, min(config.validations, int(VALIDATION_SHARE * seconds / validation)))
-    count = max(100, int((seconds - validations * validation) / a_step))
-    return replace(config, steps=int(ranks.agreed(count)), validations=int(ranks.agreed(validations)))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.monotonic()
-    work()
-    return time.monotonic() - start
 
 
 def _mean(results: list[StepResult]) -> dict[str, float]:

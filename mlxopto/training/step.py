@@ -13,6 +13,8 @@ from mlxopto.training.config import TrainConfig
 from mlxopto.training.loss import gain_loss, waveform_loss
 from mlxopto.training.stream import Chunk
 
+DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}  # by engine
+
 
 @dataclass(frozen=True)
 class StepResult:

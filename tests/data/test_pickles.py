@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mlxopto.data.pickles import PickleSource, load
 from mlxopto.errors import RequestError
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.run import open_source
+from mlxopto.training.source import open_source
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DOCUMENT = {

@@ -38,7 +38,7 @@ def test_a_change_in_what_a_kernel_calls_compiles_it_anew(tmp_path):
     folder, hits = start(package, tmp_path)
     assert hits == 0
     assert start(package, tmp_path) == (folder, 1)
-    with (package / "vector.py").open("a") as file:  # which loudness.py does not even mention
+    with (package / "native" / "vector.py").open("a") as file:  # which loudness.py does not even mention
         file.write("\n# changed\n")
     other, hits = start(package, tmp_path)
     assert other != folder

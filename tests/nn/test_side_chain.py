@@ -134,13 +134,13 @@ def test_in_pieces_it_is_the_same_as_in_one():
 
 def test_a_knob_that_does_what_the_panel_says_is_no_departure_and_one_that_does_more_is():
     side = SideChain(len(PANEL.controls), RATE, HOP)
-    assert side.departure().item() == 0  # nothing said yet
+    assert side.prior_penalty().item() == 0  # nothing said yet
     side.prime(PANEL)
-    assert side.departure().item() == pytest.approx(0, abs=1e-10)
+    assert side.prior_penalty().item() == pytest.approx(0, abs=1e-10)
     side.makeup.weight[2] = 0.3 / REACH  # the attack knob
-    assert side.departure().item() == pytest.approx(0.09, rel=1e-5)
+    assert side.prior_penalty().item() == pytest.approx(0.09, rel=1e-5)
     side.threshold.weight[0] = side.threshold.weight[0] + 0.1 / REACH  # what it says, and a little more
-    assert side.departure().item() == pytest.approx(0.1, rel=1e-4)
+    assert side.prior_penalty().item() == pytest.approx(0.1, rel=1e-4)
 
 
 def test_knobs_of_which_the_panel_says_nothing_are_free():
@@ -148,7 +148,7 @@ def test_knobs_of_which_the_panel_says_nothing_are_free():
     side = SideChain(2, RATE, HOP)
     side.prime(panel)
     side.attack.weight[1] = 1.0
-    assert side.departure().item() == pytest.approx(0, abs=1e-10)
+    assert side.prior_penalty().item() == pytest.approx(0, abs=1e-10)
 
 
 def test_decibels_on_a_log_taper_are_no_decibels_to_add():

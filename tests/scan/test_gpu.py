@@ -30,7 +30,7 @@ from tests.scan.recurrences import (
     single,
 )
 
-MANY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SHAPES = (
     st.integers(1, 4),
     st.integers(1, 160),
@@ -58,16 +58,24 @@ def check(name: str, batch: int, time: int, width: int, states: int, discretizat
         assert relative(a, b) < 1e-4, f"argument {position}"
 
 
-@MANY
+@FEW
 @given(*SHAPES)
 def test_selective_scan_agrees_with_float64(gpu_scan, batch, time, width, states, discretization, seed):
     check("selective_scan", batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
 
 
-@settings(MANY, max_examples=70)
+@FEW
 @given(st.sampled_from(NAMES[1:]), *SHAPES)
 def test_the_other_recurrences_agree_with_float64(gpu_scan, name, batch, time, width, states, discretization, seed):
     check(name, batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
+
+
+@pytest.mark.slow
+def test_every_recurrence_agrees_with_float64_at_hundreds_of_random_shapes(gpu_scan, request):
+    rng = np.random.default_rng(7)
+    for seed in range(len(NAMES) if request.config.getoption("--small") else 400):
+        batch, time, width, states = (int(rng.integers(1, most + 1)) for most in (4, 160, 20, 20))
+        check(NAMES[seed % len(NAMES)], batch, time, *sizes_for(gpu_scan, width, states), "zoh", seed)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def losses(folder: Path, ranks: Ranks) -> list[float]:
     trainer.close()
     if ranks.first:
         checkpoint.save(folder / "checkpoint.safetensors", arrays, progress)
-    ranks.agreed(0)
+    ranks.barrier()
     resumed = Trainer(config, source, ranks)
     resumed.restore(*checkpoint.load(folder / "checkpoint.safetensors"))
     for _ in range(AFTER):

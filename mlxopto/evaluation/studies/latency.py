@@ -50,7 +50,7 @@ def study(study: Study) -> dict[str, Any]:
     if study.ranks.first:
         document["rows"] = list(_rows(study))
     study.finish(NAME, document, report(document))
-    study.ranks.agreed(0)
+    study.ranks.barrier()
     return document
 
 
