@@ -15,18 +15,42 @@ if TYPE_CHECKING:
     from mlxopto.compressor import Compressor
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print the models as a JSON list.")] = False) -> None:
-    """List the shipped models: panels, training data and test errors."""
-    from mlxopto import compressor, weights
+def models(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Weights files, run folders or names. [default: those shipped]")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Play what each model played when it was saved, and compare.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the models as a JSON list.")] = False,
+) -> None:
+    """List models: panels, training data and test errors."""
+    from mlxopto import golden, weights
+    from mlxopto.compressor import Compressor
+    from mlxopto.errors import WorkError
 
-    loaded = [(path, compressor.load(name)) for name, path in weights.shipped().items()]
+    shipped = weights.shipped()
+    rows, strayed = [], []
+    for name in names or shipped:
+        path = weights.find(name)
+        model, card, known = weights.load_with_golden(path)
+        apart = golden.difference(model, known) if check else None
+        if apart is not None and not apart <= golden.TOLERANCE:
+            strayed.append(f"{name} by {apart:.1e}")
+        rows.append((path, Compressor(model, card, name if name in shipped else None), apart))
     if as_json:
-        print(json.dumps([_json(path, model) for path, model in loaded]))
-        return
+        print(json.dumps([_json(*row) for row in rows]))
+    else:
+        _show(rows)
+    if strayed:
+        raise WorkError(f"no longer plays what it played when it was saved, within {golden.TOLERANCE:g}: {', '.join(strayed)}")
+
+
+def _show(rows: list[tuple[Path, Compressor, float | None]]) -> None:
     console = Console(highlight=False)
-    for _, model in loaded:
+    for _, model, apart in rows:
         console.print(_table(model))
         console.print(_provenance(model), markup=False)
+        if apart is not None:
+            console.print(f"plays what it played when it was saved, to {apart:.1e} of full scale")
         console.print()
 
 
@@ -57,7 +81,7 @@ def _provenance(model: Compressor) -> str:
     return "\n".join(lines)
 
 
-def _json(path: Path, model: Compressor) -> dict[str, Any]:
+def _json(path: Path, model: Compressor, apart: float | None) -> dict[str, Any]:
     from mlxopto.models import parameter_count
 
     return {
@@ -80,4 +104,4 @@ def _json(path: Path, model: Compressor) -> dict[str, Any]:
             for control in model.panel.controls
         ],
         "test": dict(model.card.test),
-    }
+    } | ({} if apart is None else {"golden_difference": apart})

@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
 from mlxopto import files
 from mlxopto.controls import Control, Panel
 from mlxopto.errors import RequestError
 from mlxopto.formats import documents, safetensors
+from mlxopto.golden import Golden, golden
 from mlxopto.models import Network, build
 from mlxopto.text import quoted, shown
 
-FORMAT = 1
+# Counts what the numbers in a file mean: raised when a constant or a layer of an architecture changes, so that no file is read
+# as something else. Files of format 1, those of mlxopto 0.10 and before, prove nothing; since then each has a golden vector.
+FORMAT = 2
+_GOLDEN = "golden."
 SUFFIX = ".safetensors"
 _PACKAGE = "mlxopto_weights"
 
@@ -44,7 +49,7 @@ class Card:
 
 
 def save(path: Path, model: Network, card: Card) -> None:
-    """Writes a weights file, whole or not at all.
+    """Writes a weights file with a golden vector of the network, whole or not at all.
 
     Raises:
         WorkError: the disk is full or the folder closed.
@@ -52,16 +57,25 @@ def save(path: Path, model: Network, card: Card) -> None:
     document = {**asdict(card), "panel": [asdict(control) for control in card.panel.controls]}
     metadata = {"mlxopto_format": str(FORMAT), "card": json.dumps(document)}
     with files.replacing(path) as temporary:
-        safetensors.write(temporary, dict(tree_flatten(model.parameters())), metadata)
+        arrays = dict(tree_flatten(model.parameters()))
+        proof = {_GOLDEN + name: mx.array(array) for name, array in vars(golden(model)).items()}
+        safetensors.write(temporary, {**arrays, **proof}, metadata)
 
 
 def load(path: Path) -> tuple[Network, Card]:
     """The network and its card.
 
     Raises:
-        RequestError: no such file, cut short, no weights file of ours, a newer format, or shapes that do not fit; said plainly.
+        RequestError: no such file, cut short, no weights file of ours, another format, or shapes that do not fit; said plainly.
     """
+    model, card, _ = load_with_golden(path)
+    return model, card
+
+
+def load_with_golden(path: Path) -> tuple[Network, Card, Golden]:
+    """The network, its card and its golden vector; raises as `load`."""
     arrays, card = _read(path)
+    known = _golden(path, arrays, card)
     try:
         model = build(card.architecture, card.config)
     except RequestError as error:
@@ -81,7 +95,7 @@ def load(path: Path) -> tuple[Network, Card]:
             raise RequestError(f"{path} has a number that is not finite in {name}")
     model.update(tree_unflatten(list(arrays.items())))
     mx.eval(model.parameters())
-    return model, card
+    return model, card, known
 
 
 def card(path: Path) -> Card:
@@ -131,14 +145,31 @@ class _Document:
     mlxopto: str = ""
 
 
+def _golden(path: Path, arrays: dict[str, mx.array], card: Card) -> Golden:
+    """Takes the golden vector out of a file's arrays; raises RequestError where it is none."""
+    shapes = {"sound": (card.sample_rate,), "output": (card.sample_rate,)}
+    found = {}
+    for name in (part.name for part in dataclasses.fields(Golden)):
+        array = arrays.pop(_GOLDEN + name, None)
+        if array is None or array.dtype != mx.float32 or array.shape != shapes.get(name, (len(card.panel.controls),)):
+            raise RequestError(
+                f"{path} has no golden vector that fits its network: {_GOLDEN}{name} is missing or of another shape"
+            )
+        found[name] = np.array(array)
+        if not np.isfinite(found[name]).all():
+            raise RequestError(f"{path} has a number that is not finite in {_GOLDEN}{name}")
+    return Golden(**found)
+
+
 def _read(path: Path) -> tuple[dict[str, mx.array], Card]:
     arrays, metadata = safetensors.read(path)
     if "mlxopto_format" not in metadata:
         raise RequestError(f"{path} is not a weights file of mlxopto: it has no mlxopto_format in its metadata")
-    if metadata["mlxopto_format"] != str(FORMAT):
+    if (found := metadata["mlxopto_format"]) != str(FORMAT):
+        older = found.isdecimal() and len(found) < 5 and int(found) < FORMAT
+        remedy = "train the model again, or run it with the mlxopto that wrote it" if older else "upgrade mlxopto"
         raise RequestError(
-            f"{path} has the weights format {shown(metadata['mlxopto_format'])[:40]}, "
-            f"this version of mlxopto reads {FORMAT}; upgrade mlxopto"
+            f"{path} has the weights format {shown(found)[:40]}, this version of mlxopto reads {FORMAT}; {remedy}"
         )
     document = documents.parse_json(metadata.get("card", ""), _Document, f"{path}, its card")
     config = document.config

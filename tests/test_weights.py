@@ -4,11 +4,13 @@ import json
 import shutil
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from mlxopto import weights
+from mlxopto import golden, weights
 from mlxopto.errors import RequestError
+from tests.cli.test_bad_requests import run
 from tests.conftest import untrained
 
 
@@ -60,9 +62,49 @@ def test_a_number_that_is_not_finite_is_refused(copy):
 
 
 def test_a_newer_format_is_refused_with_what_to_do(copy):
-    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="2"))
-    with pytest.raises(RequestError, match="has the weights format 2, this version of mlxopto reads 1; upgrade"):
+    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="3"))
+    with pytest.raises(RequestError, match="has the weights format 3, this version of mlxopto reads 2; upgrade"):
         weights.load(copy)
+
+
+def test_an_older_format_is_refused_with_what_to_do(copy):
+    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="1"))
+    with pytest.raises(RequestError, match="has the weights format 1, this version of mlxopto reads 2; train the model again"):
+        weights.load(copy)
+
+
+@pytest.mark.parametrize("change", [lambda a: a.pop("golden.output"), lambda a: a.update({"golden.start": mx.zeros(3)})])
+def test_a_file_without_a_golden_vector_is_refused(copy, change):
+    rewrite(copy, change)
+    with pytest.raises(RequestError, match=r"has no golden vector that fits its network: golden\.(output|start) is missing"):
+        weights.load(copy)
+
+
+@pytest.mark.parametrize("name", sorted(weights.shipped()))
+def test_a_shipped_model_plays_what_it_played_when_it_was_saved(name):
+    model, _, known = weights.load_with_golden(weights.shipped()[name])
+    assert golden.difference(model, known) < golden.TOLERANCE
+    assert np.abs(known.output).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "constant", ["mlxopto.nn.side_chain.REACH", "mlxopto.engine.side_chain.REACH", "mlxopto.models.opto.MAX_LOG_GAIN"]
+)
+def test_a_changed_constant_is_noticed(monkeypatch, constant):
+    """Of those that Python reads; what a kernel has compiled in cannot be changed in a test."""
+    model, _, known = weights.load_with_golden(weights.shipped()["cl1b"])
+    monkeypatch.setattr(constant, 4.9)
+    assert golden.difference(model, known) > golden.TOLERANCE
+
+
+def test_the_command_checks_a_file_and_tells_of_one_that_strayed(copy):
+    checked = run("models", copy, "--check", "--json")
+    assert checked.returncode == 0
+    assert json.loads(checked.stdout)[0]["golden_difference"] < golden.TOLERANCE
+    rewrite(copy, lambda a: a.update({"golden.output": a["golden.output"] + 1e-3}))
+    strayed = run("models", copy, "--check")
+    assert strayed.returncode == 1
+    assert "no longer plays what it played when it was saved" in strayed.stderr
 
 
 def test_somebody_elses_safetensors_are_refused(copy):

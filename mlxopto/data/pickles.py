@@ -16,7 +16,7 @@ import numpy as np
 from mlxopto.controls import Control, Panel
 from mlxopto.data.captures import hold_out, load_panel
 from mlxopto.data.judgement import Report, judge
-from mlxopto.data.takes import Take, split_by_known_settings, settings_of, shuffled
+from mlxopto.data.takes import Take, settings_of, shuffled, split_by_known_settings
 from mlxopto.data.unpickling import load
 from mlxopto.errors import RequestError, UnusableError
 

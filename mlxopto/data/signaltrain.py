@@ -16,7 +16,7 @@ import numpy as np
 from mlxopto import audio
 from mlxopto.controls import Control, Panel, Setting
 from mlxopto.data.judgement import Report, judge
-from mlxopto.data.takes import Take, split_by_known_settings, shuffled
+from mlxopto.data.takes import Take, shuffled, split_by_known_settings
 from mlxopto.errors import RequestError, UnusableError
 
 SPLITS = {"Train": "train", "Val": "val", "Test": "test"}
