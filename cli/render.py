@@ -164,7 +164,7 @@ def _demo(compressor: Compressor, options: RenderOptions, given: dict[str, str],
     reports = {}
     for label, setting in settings.items():
         choices = replace(options, setting=setting, subtype="FLOAT")
-        reports[label] = render_file(source, folder / f"{label}.wav", compressor, choices, lambda share: None)
+        reports[label] = render_file(audio.info(source), folder / f"{label}.wav", compressor, choices, lambda share: None)
         _tell(reports[label], "FLOAT")
     plots.render_picture(picture, {label: report.overview for label, report in reports.items()}, compressor, settings)
     console.print(f"input {source}, picture {picture}")

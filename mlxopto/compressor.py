@@ -217,9 +217,13 @@ class Stream:
             check_link(self.link, self.channels, heard.shape[1])
             if len(heard) != len(audio):
                 raise RequestError(f"a key must have the block's {len(audio)} samples, got {len(heard)}")
-        y, gain = self._engine.process(audio.reshape(len(audio), self.channels), heard)
-        self.gain = np.broadcast_to(gain, (len(audio), self.channels))
+        y, self.gain = self.play(audio.reshape(len(audio), self.channels), heard)
         return y.reshape(audio.shape)
+
+    def play(self, block: np.ndarray, key: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A call without its checks: float32 (samples, channels) to the output and the gain of each sample."""
+        y, gain = self._engine.process(block, key)
+        return y, np.broadcast_to(gain, y.shape)
 
     def set(
         self, *, mix: float | None = None, makeup_db: float | None = None, channel: int | None = None, **controls: float | str

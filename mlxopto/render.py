@@ -161,7 +161,7 @@ def render_files(
 
         header, target = jobs[index]
         try:
-            return render_file(header.path, target, compressor, options, told)
+            return render_file(header, target, compressor, options, told)
         except MlxoptoError as error:
             return FileFailure(header.path, error)
 
@@ -173,21 +173,21 @@ def render_files(
             pool.shutdown(cancel_futures=True)
 
 
-def render_file(source: Path, target: Path, compressor: Compressor, options: RenderOptions, progress: Progress) -> FileReport:
-    """One file through the compressor, from rest; the output appears whole or not at all.
+def render_file(
+    header: audio.SoundInfo, target: Path, compressor: Compressor, options: RenderOptions, progress: Progress
+) -> FileReport:
+    """One file, as `audio.info` found it, through the compressor from rest; the output appears whole or not at all.
 
     Raises:
-        RequestError: an input that cannot be read, an output that cannot be made, or integer output beyond full scale
+        RequestError: an input that can no longer be read, an output that cannot be made, or integer output beyond full scale
             without `options.clip`.
         WorkError: the disk is full.
     """
-    header = audio.info(source)
-    files.check_writable(target, options.force)
     subtype = output_subtype(header, target, options.subtype)
     stream = Stream(compressor, header.channels, None, options.engine, options.link, options.mix, options.setting)
     start = time.perf_counter()
     meters = _Meters(header)
-    carried = audio.Metadata.of(source)
+    carried = audio.Metadata.of(header.path)
     with files.replacing(target, options.force) as temporary:
         writer = audio.Writer(temporary, header.sample_rate, header.channels, header.samples, subtype, carried)
         try:
@@ -217,8 +217,7 @@ def _blocks(header: audio.SoundInfo, stream: Stream, model_rate: int) -> Iterato
     size = max(1, stream.good_block // max(1, header.channels // 2))  # of many channels fewer samples, for the memory's sake
     if header.sample_rate == model_rate:
         for block in audio.read_blocks(header.path, size):
-            wet = stream(block)
-            yield block, wet, stream.gain
+            yield block, *stream.play(block)
         return
     there = audio.Resampler(header.sample_rate, model_rate, header.channels, header.samples)
     back = audio.Resampler(model_rate, header.sample_rate, header.channels, there.length_out, header.samples)
@@ -226,8 +225,8 @@ def _blocks(header: audio.SoundInfo, stream: Stream, model_rate: int) -> Iterato
     for block in audio.read_blocks(header.path, size):
         read += len(block)
         last = read == header.samples
-        wet = stream(there(block, last))
-        yield block, back(wet, last), stream.gain
+        wet, gain = stream.play(there(block, last))
+        yield block, back(wet, last), gain
 
 
 class _Meters:

@@ -15,7 +15,7 @@ from mlxopto import weights
 from mlxopto.compressor import Compressor
 from mlxopto.devices import DEVICES
 from mlxopto.models import build
-from mlxopto.nn.side_chain import RECTIFIED
+from mlxopto.nn.side_chain import GAIN_COMPUTERS, RECTIFIED
 from mlxopto.scan import gpu
 from tests.scan import emulator
 
@@ -47,6 +47,8 @@ def untrained(device: str = "cl1b", **config: int) -> Compressor:
     for layer in (model.head, model.colour, *model.side_chain.children().values()):  # move what starts as the identity
         layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
     model.side_chain.rectifier = 0.1 * mx.random.normal((RECTIFIED,))
+    model.side_chain.share = 0.2 * mx.random.normal((GAIN_COMPUTERS,))
+    model.side_chain.auto_makeup = 0.05 * mx.random.normal((1,))
     mx.eval(model.parameters())
     card = weights.Card(name=device, architecture="opto", config=model.config.__dict__, sample_rate=48000, panel=panel)
     return Compressor(model, card)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mlxopto import audio
 from mlxopto.compressor import Mix
 from mlxopto.errors import RequestError
 from mlxopto.render import RenderOptions, plan, render_file
@@ -15,7 +16,7 @@ def render(tmp_path, x, rate=48000, name="in.wav", out="out.wav", subtype_in="FL
     soundfile.write(tmp_path / name, x, rate, subtype_in)
     shares = []
     choices = RenderOptions(compressor.panel.setting({"attack": "fast"}), mix=Mix(mix, makeup_db), **options)
-    report = render_file(tmp_path / name, tmp_path / out, compressor, choices, shares.append)
+    report = render_file(audio.info(tmp_path / name), tmp_path / out, compressor, choices, shares.append)
     assert shares[-1] == 1.0
     y, rate_out = soundfile.read(tmp_path / out, dtype="float32", always_2d=True)
     assert rate_out == rate

@@ -5,6 +5,7 @@ libsndfile encodes; a WAV's head is ours, so that it can pass 4 GB and carry met
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from pathlib import Path
@@ -88,9 +89,10 @@ class Writer:
         if not len(block):
             return
         magnitude = np.abs(block)
-        if not np.isfinite(magnitude).all():
+        peak = float(magnitude.max())  # not finite where any sample is not
+        if not math.isfinite(peak):
             raise WorkError(f"{self._path.name} would hold numbers that are not finite: the input is far beyond full scale")
-        self.peak = max(self.peak, float(magnitude.max()))
+        self.peak = max(self.peak, peak)
         self.over += int(np.count_nonzero(magnitude > 1.0))
         try:
             self._sound.write(block)  # libsndfile flattens what an integer cannot hold, `over` says so

@@ -8,7 +8,6 @@ from mlxopto.errors import RequestError
 from mlxopto.scan import forced_backend, gpu
 
 ENGINES = ("auto", "cpu", "gpu")
-_NEEDED = ("selective_scan", "diagonal_scan", "gru_scan", "lstm_scan", "one_pole_bank")  # by one network or another
 
 
 def check(engine: str) -> None:
@@ -24,7 +23,7 @@ def gpu_obstacle() -> str | None:
     forced = forced_backend()
     if forced not in (None, "gpu"):
         return f"MLXOPTO_SCAN is {forced}"
-    return next((found for name in _NEEDED if (found := gpu.obstacle(name))), None)
+    return next((found for name in gpu.FUNCTIONS if (found := gpu.obstacle(name))), None)
 
 
 def _advice() -> str:

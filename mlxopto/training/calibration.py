@@ -38,7 +38,7 @@ HARDLY_DB = 1.0  # of gain change, from which no ratio can be told
 LEAST_ESR = 1e-4  # a fit that is better than this counts little
 PARTS = (
     *("threshold", "ratio", "knee", "range", "makeup", "average", "attack", "release"),
-    *("reduction_attack", "reduction_release"),
+    *("reduction_attack", "reduction_release", "rise", "fall"),
 )
 FREE = ("threshold", "makeup")  # input trim and output gain
 CHARGE, CHARGE_EACH = 0.001, 0.01  # a square neper, or e-fold, that the parameters of a part move together, and each by itself

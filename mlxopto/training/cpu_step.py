@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-import numpy as np
 from mlx.utils import tree_map
 
 from mlxopto.models import Network, State
@@ -33,14 +32,12 @@ class CpuStep:
         config: TrainConfig,
         model: Network,
         optimizer: optim.Optimizer,
-        another: Callable[[], Network],
         ranks: Ranks = ALONE,
     ):
-        """`another` makes a model of the same architecture, one for each thread."""
         self._ranks = ranks
         self._config, self._model, self._optimizer = config, model, optimizer
         edges = [config.batch * i // SHARDS for i in range(SHARDS + 1)]
-        self._shards = [_Shard(config, another(), a, b) for a, b in itertools.pairwise(edges) if b > a]
+        self._shards = [_Shard(config, copy.deepcopy(model), a, b) for a, b in itertools.pairwise(edges) if b > a]
         self._worker = ThreadPoolExecutor(len(self._shards), thread_name_prefix="mlxopto-shard")
         self.not_finite = 0
 
@@ -110,12 +107,12 @@ class _Shard:
         with mx.stream(mx.cpu), threads.cores_shared_by(SHARDS):
             self._model.update(parameters)
             rows = self._rows
-            arrays = [mx.array(a[rows]) for a in (chunk.x, chunk.y, chunk.power, chunk.controls)]
-            starts = chunk.starts[rows]
-            fresh = mx.array(starts if self.state else np.ones_like(starts)) if starts.any() or not self.state else None
-            (loss, (waveform, gain, self.state)), tree = self._value_and_gradient(
-                self._model, self._config, *arrays, fresh, self.state
-            )
+            part = chunk.map(lambda array: mx.array(array[rows]))
+            if not self.state:
+                part = replace(part, starts=mx.ones_like(part.starts))
+            elif not chunk.starts[rows].any():
+                part = replace(part, starts=None)
+            (loss, (waveform, gain, self.state)), tree = self._value_and_gradient(self._model, self._config, part, self.state)
             mx.eval(loss, waveform, gain, self.state, tree)
         share = (rows.stop - rows.start) / self._config.batch
         return _Gradient(share, float(loss), float(waveform), float(gain), tree)

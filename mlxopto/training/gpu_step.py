@@ -33,8 +33,8 @@ class GpuStep:
     def __call__(self, chunk: Chunk, learning_rate: float) -> StepResult:
         """One step."""
         self._optimizer.learning_rate = learning_rate
-        arrays = [mx.array(a) for a in (chunk.x, chunk.y, chunk.power, chunk.controls, chunk.starts)]
-        self._state, self._not_finite, figures = self._compiled(*arrays, self._state, self._not_finite)
+        arrays = vars(chunk.map(mx.array))
+        self._state, self._not_finite, figures = self._compiled(arrays, self._state, self._not_finite)
         mx.async_eval(self._model.state, self._optimizer.state, self._state, self._not_finite, figures)  # type: ignore[no-untyped-call]
         loss, waveform, gain, norm = figures
         return StepResult(loss, waveform, gain, norm, learning_rate)
@@ -62,20 +62,9 @@ class GpuStep:
         learnt = [self._model.state, self._optimizer.state]
         self._compiled: Any = mx.compile(self._step, inputs=learnt, outputs=learnt)
 
-    def _step(
-        self,
-        x: mx.array,
-        y: mx.array,
-        power: mx.array,
-        controls: mx.array,
-        starts: mx.array,
-        state: State,
-        not_finite: mx.array,
-    ) -> tuple[State, mx.array, list[mx.array]]:
-        starts = starts | (not_finite > 0)
-        (loss, (waveform, gain, state)), gradient = self._value_and_gradient(
-            self._model, self._config, x, y, power, controls, starts, state
-        )
+    def _step(self, arrays: dict[str, mx.array], state: State, not_finite: mx.array) -> tuple[State, mx.array, list[mx.array]]:
+        chunk = Chunk(**{**arrays, "starts": arrays["starts"] | (not_finite > 0)})
+        (loss, (waveform, gain, state)), gradient = self._value_and_gradient(self._model, self._config, chunk, state)
         gradient, loss, waveform, gain = self._ranks.mean((gradient, loss, waveform, gain))
         gradient, norm = optim.clip_grad_norm(gradient, self._config.clip_norm)
         finite = mx.isfinite(norm) & mx.isfinite(loss)

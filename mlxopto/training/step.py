@@ -51,25 +51,17 @@ class Step(Protocol):
 
 
 def objective(
-    model: Network,
-    config: TrainConfig,
-    x: mx.array,
-    y: mx.array,
-    power: mx.array,
-    controls: mx.array,
-    starts: mx.array | None,
-    state: State | None,
+    model: Network, config: TrainConfig, chunk: Chunk, state: State | None
 ) -> tuple[mx.array, tuple[mx.array, mx.array, State]]:
     """The loss, and its waveform and gain terms and the state after the chunk.
 
     Args:
-        x, y: (batch, samples). power: (batch,), of each whole target. controls: (batch, knobs).
-        starts: (batch,), true where a sequence begins; None where none does. state: None before the first chunk.
+        chunk: of MLX's arrays. state: None before the first chunk.
     """
-    if starts is not None:
-        state = start_some(model.initial_state(controls), starts, state)
-    estimate, state = model(x, controls, state)
-    waveform, gain = waveform_loss(estimate, y, power).mean(), gain_loss(x, estimate, y).mean()
+    if chunk.starts is not None:
+        state = start_some(model.initial_state(chunk.controls), chunk.starts, state)
+    estimate, state = model(chunk.x, chunk.controls, state)
+    waveform, gain = waveform_loss(estimate, chunk.y, chunk.power).mean(), gain_loss(chunk.x, estimate, chunk.y).mean()
     loss = 2 * ((1 - config.gain_share) * waveform + config.gain_share * gain)
     return loss + model.penalty(), (waveform, gain, state)
 

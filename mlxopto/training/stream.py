@@ -5,8 +5,10 @@ Each slot of the batch plays its own sequence; where one ends, the next begins a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +18,26 @@ from mlxopto.training.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's data: x, y (batch, samples), controls (batch, knobs) from -1 to 1, power (batch,) of each whole target,
-    starts (batch,) true where a sequence begins."""
+    """One step's data, as numpy's arrays or as MLX's.
 
-    x: np.ndarray
-    y: np.ndarray
-    controls: np.ndarray
-    power: np.ndarray
-    starts: np.ndarray
+    x, y: (batch, samples). controls: (batch, knobs), -1 to 1. power: (batch,), of each whole target. starts: (batch,), true
+    where a sequence begins; None where none does.
+    """
+
+    x: Any
+    y: Any
+    controls: Any
+    power: Any
+    starts: Any
+
+    @staticmethod
+    def stacked(rows: Sequence[Chunk]) -> Chunk:
+        """Chunks without a batch side by side."""
+        return Chunk(**{part.name: np.stack([getattr(row, part.name) for row in rows]) for part in fields(Chunk)})
+
+    def map(self, change: Callable[[Any], Any]) -> Chunk:
+        """Every array changed alike."""
+        return Chunk(**{name: change(array) for name, array in vars(self).items()})
 
 
 class Stream:
@@ -44,8 +58,7 @@ class Stream:
 
     def next(self) -> Chunk:
         """The next chunk of every slot."""
-        parts = [slot.advance() for slot in self._slots]
-        return Chunk(*(np.stack(column) for column in zip(*parts, strict=True)))
+        return Chunk.stacked([slot.advance() for slot in self._slots])
 
     def position(self) -> list[list[int]]:
         """Where every slot stands: its sequence, and the sample in it."""
@@ -70,7 +83,7 @@ class _Slot:
         self.index, self.at, self._take = index, at, None
         self._coming = self._worker.submit(self._source.sequence, index)
 
-    def advance(self) -> tuple[np.ndarray | np.generic, ...]:
+    def advance(self) -> Chunk:
         take = self._take or self._begin()
         starts = np.bool_(self.at == 0)
         part = slice(self.at, self.at + self._chunk)
@@ -80,7 +93,7 @@ class _Slot:
         self.at += self._chunk
         if self.at + self._chunk > len(take.x):
             self.index, self.at, self._take = self.index + self._stride, 0, None
-        return x, y, self._controls, self._power, starts
+        return Chunk(x, y, controls=self._controls, power=self._power, starts=starts)
 
     def _begin(self) -> Take:
         """Takes up the sequence that was being prepared, and has the next one prepared."""

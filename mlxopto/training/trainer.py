@@ -44,7 +44,7 @@ class Trainer:
         if config.engine == "gpu":
             self._step = GpuStep(config, self.model, self._optimizer, ranks)
         else:
-            self._step = CpuStep(config, self.model, self._optimizer, lambda: new_model(config, source), ranks)
+            self._step = CpuStep(config, self.model, self._optimizer, ranks)
 
     def close(self) -> None:
         """Ends the threads."""

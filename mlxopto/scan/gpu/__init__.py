@@ -14,9 +14,10 @@ from mlxopto.scan.gpu.lstm import lstm_scan
 from mlxopto.scan.gpu.one_pole import one_pole_bank
 from mlxopto.scan.gpu.selective import selective_scan
 from mlxopto.scan.gpu.sizes import unfit
-from mlxopto.scan.gpu.trial import obstacle
+from mlxopto.scan.gpu.trial import FUNCTIONS, obstacle
 
 __all__ = [
+    "FUNCTIONS",
     "available",
     "ballistics_scan",
     "diagonal_scan",

@@ -20,7 +20,7 @@ from mlxopto.scan.gpu.lstm import lstm_scan
 from mlxopto.scan.gpu.one_pole import one_pole_bank
 from mlxopto.scan.gpu.selective import selective_scan
 
-_FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank, ballistics_scan)}
+FUNCTIONS = {f.__name__: f for f in (selective_scan, diagonal_scan, gru_scan, lstm_scan, one_pole_bank, ballistics_scan)}
 _TOLERANCE = 1e-3  # far above rounding, far below a mistake
 
 
@@ -33,7 +33,7 @@ def obstacle(name: str) -> str | None:
     extra = {"discretization": "zoh"} if name == "selective_scan" else {}
     try:
         with mx.stream(mx.gpu):
-            found = _outcome(_FUNCTIONS[name], args, extra)
+            found = _outcome(FUNCTIONS[name], args, extra)
     except (RuntimeError, ValueError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
         return f"the GPU's kernels of {name} do not run here ({reason[:200]})"
