@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import mlx.core as mx
@@ -22,6 +24,7 @@ from tests.scan import emulator
 # PortAudio would attach this process to a JACK server of the user's, and crash it when a test starts its own
 os.environ.update(JACK_DEFAULT_SERVER="mlxopto-tests", JACK_NO_START_SERVER="1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+TURN, MACHINE = Path(__file__), Path(__file__).with_name("__init__.py")  # files to be locked
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +100,22 @@ def emulated(_program: emulator.Emulator, monkeypatch: pytest.MonkeyPatch) -> em
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--small", action="store_true", help="run slow tests in a small form")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Tests that mind the clock run while no other worker's do; without workers everything does anyway."""
+    with ExitStack() as held:
+        if hasattr(item.config, "workerinput"):
+            mode = fcntl.LOCK_EX if item.get_closest_marker("clock") else fcntl.LOCK_SH
+            with locked(TURN, fcntl.LOCK_EX):  # who waits for the machine is next, so that nobody waits for ever
+                held.enter_context(locked(MACHINE, mode))
+        return (yield)
+
+
+@contextmanager
+def locked(path: Path, mode: int) -> Iterator[None]:
+    """Holds a lock on a file, which is only opened."""
+    with path.open() as file:
+        fcntl.flock(file, mode)
+        yield

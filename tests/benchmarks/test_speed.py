@@ -19,6 +19,8 @@ from mlxopto.speed.engine import BlockTimer, Contender, in_turns
 from mlxopto.speed.gpu import noise_trainer
 from mlxopto.training.config import TrainConfig
 
+pytestmark = pytest.mark.clock
+
 BATCH, TIME, WIDTH, STATES = 16, 1024, 16, 8
 
 

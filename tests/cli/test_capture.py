@@ -120,6 +120,7 @@ def captured(device_file: Path, out: Path, settings: int, seconds: float) -> str
     return said
 
 
+@pytest.mark.clock
 def test_eight_settings_of_a_plug_in_are_recorded_aligned_to_the_sample(tmp_path, device_file):
     out = tmp_path / "captures"
     said = captured(device_file, out, 8, 2.0)
@@ -137,6 +138,7 @@ def test_eight_settings_of_a_plug_in_are_recorded_aligned_to_the_sample(tmp_path
     assert {recording["lag"] for recording in json.loads(checked.stdout)["recordings"]} == {0}
 
 
+@pytest.mark.clock
 @pytest.mark.slow
 def test_what_was_captured_trains_to_less_than_half_of_a_constant_gains_error(tmp_path, device_file, request):
     small = request.config.getoption("--small")
@@ -173,6 +175,7 @@ def unplugged(server: JackServer):
     return plug_in
 
 
+@pytest.mark.clock
 def test_faults_are_named_and_takes_recorded_again(tmp_path, device_file):
     """A cable pulled during a take, a return that clips, knobs that were not turned."""
     with rack() as (server, unit), Recordist(unit, "--device-file", device_file, "-o", tmp_path / "captures",
@@ -208,6 +211,7 @@ def test_faults_are_named_and_takes_recorded_again(tmp_path, device_file):
     assert len(splits) == 2
 
 
+@pytest.mark.clock
 def test_killed_in_the_middle_of_a_take_it_goes_on_with_all_that_was_before(tmp_path, device_file):
     out = tmp_path / "captures"
     with rack() as (server, unit):
@@ -228,6 +232,7 @@ def test_killed_in_the_middle_of_a_take_it_goes_on_with_all_that_was_before(tmp_
     assert CaptureSource(out, 0).training_settings == 3
 
 
+@pytest.mark.clock
 def test_ctrl_c_says_how_to_go_on(tmp_path, device_file):
     with rack() as (_, unit), Recordist(unit, "--device-file", device_file, "-o", tmp_path / "captures") as recordist:
         recordist.until("loudest")

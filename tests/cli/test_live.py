@@ -47,6 +47,7 @@ def recording(folder: Path) -> bool:
     return any(path.stat().st_size > 100_000 for path in folder.glob(".take*"))
 
 
+@pytest.mark.clock
 def test_json_has_every_promised_field_and_the_recording_is_the_song(tmp_path, song):
     with jack_server(64, portaudio=False):
         result = run("live", "--play", song, "--record", tmp_path / "take.wav", "--attack", "fast", "--json")
@@ -59,6 +60,7 @@ def test_json_has_every_promised_field_and_the_recording_is_the_song(tmp_path, s
     assert "channels 1 to 2 dry" in result.stderr
 
 
+@pytest.mark.clock
 def test_a_server_that_dies_ends_the_session_within_two_seconds_and_keeps_the_recording(tmp_path):
     with jack_server(64, portaudio=False) as server:
         process = start("live", "--record", tmp_path / "take.wav", "--json")
@@ -76,6 +78,7 @@ def test_a_server_that_dies_ends_the_session_within_two_seconds_and_keeps_the_re
     assert len(take) > 5000
 
 
+@pytest.mark.clock
 def test_a_full_disk_ends_the_recording_and_not_the_audio(tmp_path):
     with jack_server(128, portaudio=False):
         limit = 400_000  # bytes in a file; half a second of four channels
@@ -92,6 +95,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_audio(tmp_path):
     assert list(tmp_path.glob(".take*")) == []
 
 
+@pytest.mark.clock
 def test_a_block_of_more_than_a_second_is_no_lost_device(tmp_path, song):
     with jack_server(64, portaudio=False):
         result = run("live", "--play", song, "--block", "65536", "--json")
@@ -99,6 +103,7 @@ def test_a_block_of_more_than_a_second_is_no_lost_device(tmp_path, song):
     assert json.loads(result.stdout)["seconds"] == 2.0
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_a_session_in_order(tmp_path, number):
     with jack_server(128, portaudio=False):
@@ -114,6 +119,7 @@ def test_an_interrupt_ends_a_session_in_order(tmp_path, number):
     assert list(tmp_path.glob(".take*")) == []
 
 
+@pytest.mark.clock
 def test_the_dashboard_shows_the_session_and_obeys_keys(tmp_path, song):
     long = tmp_path / "long.wav"
     soundfile.write(long, np.tile(soundfile.read(song)[0], (30, 1)), 48000, "FLOAT")

@@ -125,6 +125,7 @@ def test_where_everything_vanishes_the_engine_still_agrees_with_mlx():
     assert np.abs(native.process(x)[0] - reference.process(x)[0]).max() < 1e-5
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("name", MODELS)
 def test_silence_after_music_takes_no_longer_than_noise(name):
     compressor = mlxopto.load(name)

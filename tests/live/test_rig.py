@@ -12,6 +12,8 @@ import pytest
 
 from tests.live.rig import JackLoop, align, alsa_files, hog, jack_server, own_process
 
+pytestmark = pytest.mark.clock
+
 
 def passes(inputs: np.ndarray, outputs: np.ndarray, frames: int, clock: Any, status: Any) -> None:
     outputs[:] = inputs

@@ -17,6 +17,8 @@ from mlxopto.compressor import Compressor, Mix
 from mlxopto.live.session import LiveOptions, Session
 from tests.live.rig import JackLoop, align, alsa_files, hog, jack_server
 
+pytestmark = pytest.mark.clock
+
 RATE = 48000
 
 

@@ -18,6 +18,7 @@ def small(monkeypatch):
     return mlxopto.load("cl1b")
 
 
+@pytest.mark.clock
 def test_all_fields_are_there_and_the_picture_is_drawn(small, tmp_path, monkeypatch):
     sleeper = Peer("sleeper", 64, lambda: time.sleep(0.001))
     monkeypatch.setattr(engine.peers, "installed", lambda block: ([sleeper], ["nothing else."]))
