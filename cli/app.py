@@ -36,14 +36,16 @@ from . import (
     train,
 )
 from .display import patience
+from .options import flag
+
+MARKUP: Any = "markdown"  # in help texts; it leaves [default: ...] alone
 
 app = typer.Typer(
     name="mlxopto",
     help="Learns an optical compressor from recordings, and then is that compressor.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode=MARKUP,
 )
 
 
@@ -55,9 +57,7 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback(help=app.info.help)
 def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, flag("--version", callback=_tell_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """What stands before a command."""
 
@@ -83,12 +83,12 @@ for command in (render.render, live.live, match.match, devices.devices, train.tr
 app.command("eval")(_interruptible(eval.evaluate))
 app.command("import")(_interruptible(import_checkpoint.import_checkpoint))
 
-recordings = typer.Typer(no_args_is_help=True, help="Recordings to train on.", rich_markup_mode=None)
+recordings = typer.Typer(no_args_is_help=True, help="Recordings to train on.", rich_markup_mode=MARKUP)
 recordings.command("check")(_interruptible(data.check))
 app.add_typer(recordings, name="data")
 
 
-captures = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+captures = typer.Typer(invoke_without_command=True, rich_markup_mode=MARKUP)
 captures.callback(help=capture.capture.__doc__)(_interruptible(capture.capture))
 captures.command("init")(_interruptible(capture_init.init))
 captures.command("plan")(_interruptible(capture_plan.plan))

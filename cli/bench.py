@@ -15,17 +15,16 @@ from mlxopto.errors import RequestError
 
 from . import knobs
 from .display import console, drawing
+from .options import flag
 
 
 def bench(
     model: knobs.Model = None,
-    with_peers: Annotated[
-        bool, typer.Option("--peers", help="Other engines too, as far as the extra peers is installed.")
-    ] = False,
-    on_gpu: Annotated[bool, typer.Option("--gpu", help="The GPU's kernels instead: a table to send to the authors.")] = False,
+    with_peers: Annotated[bool, flag("--peers", help="Other engines too, as far as the extra peers is installed.")] = False,
+    on_gpu: Annotated[bool, flag("--gpu", help="The GPU's kernels instead: a table to send to the authors.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the cost curves to this PNG.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a picture that exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+    force: Annotated[bool, flag("--force", help="Replace a picture that exists.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Measure the engine, MLX and the start on this machine; takes a minute.
 

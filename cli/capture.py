@@ -21,6 +21,7 @@ from mlxopto.errors import RequestError
 from mlxopto.text import quoted
 
 from .display import console
+from .options import flag
 from .prompt import ask
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def capture(
     context: typer.Context,
     device_file: Annotated[Path | None, typer.Option(help="The unit's controls, from `mlxopto capture init`.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The captures folder. [default: captures/UNIT]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the session in the folder.")] = False,
+    resume: Annotated[bool, flag("--resume", help="Go on with the session in the folder.")] = False,
     input_: Annotated[str | None, typer.Option("--input", help="Input device: its index, or a part of its name.")] = None,
     output: Annotated[str | None, typer.Option("--output", help="Output device, the same.")] = None,
     input_channel: Annotated[int, typer.Option(min=1, help="Where the unit's output is plugged in.")] = 1,
@@ -60,9 +61,9 @@ def capture(
         float | None, typer.Option(min=2, max=600, help="Of programme material at each setting. [default: 20]")
     ] = None,
     loopback: Annotated[
-        bool, typer.Option("--loopback", help="First measure the interface's own delay, with a cable in the unit's place.")
+        bool, flag("--loopback", help="First measure the interface's own delay, with a cable in the unit's place.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object at the end.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print a summary as one JSON object at the end.")] = False,
 ) -> None:
     """Record your unit: plays through it, tells you how to set its knobs, checks every take.
 

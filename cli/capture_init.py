@@ -13,6 +13,7 @@ import typer
 from mlxopto.errors import RequestError
 
 from .display import console
+from .options import flag
 from .prompt import ask
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def init(
     dbu: Annotated[
         float | None, typer.Option(help="dBu of a sine at full scale at your interface's output, if you know it.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Annotated[bool, flag("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a device file: what controls a unit has. Asks for each, unless --preset.
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from mlxopto.errors import RequestError, WorkError
 
 from .display import LONG_S, console, share_done
+from .options import flag
 
 if TYPE_CHECKING:
     from mlxopto.capture.proposals import Proposal
@@ -27,8 +28,8 @@ def plan(
     ] = None,
     settings: Annotated[int, typer.Option(min=1, max=200, help="How many to propose.")] = 8,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Of programme material at each.")] = 20.0,
-    add: Annotated[bool, typer.Option("--add", help="Add them to the folder's plan, for `mlxopto capture --resume`.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as one JSON object.")] = False,
+    add: Annotated[bool, flag("--add", help="Add them to the folder's plan, for `mlxopto capture --resume`.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print them as one JSON object.")] = False,
 ) -> None:
     """Propose the settings that would tell a model most: where its gain is least like that of any setting recorded so far.
 

@@ -14,6 +14,8 @@ from rich.table import Table
 from mlxopto.errors import WorkError
 from mlxopto.text import shown
 
+from .options import flag
+
 if TYPE_CHECKING:
     from mlxopto.data.judgement import Report
 
@@ -30,7 +32,7 @@ _COLUMNS = {
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A captures folder, the paper's pickles, or SignalTrain LA-2A.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Report lag, level, clipping and noise of every recording, and what cannot be used (exit code 1 if anything cannot).
 

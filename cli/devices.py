@@ -6,14 +6,14 @@ import json
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from .display import console as messages
+from .options import flag
 
 
-def devices(as_json: Annotated[bool, typer.Option("--json", help="Print the devices as a JSON list.")] = False) -> None:
+def devices(as_json: Annotated[bool, flag("--json", help="Print the devices as a JSON list.")] = False) -> None:
     """List audio devices, for --input and --output of live."""
     from mlxopto.portaudio.ports import ports
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from mlxopto.errors import RequestError
 
 from .display import console, drawing
+from .options import flag
 
 if TYPE_CHECKING:
     from mlxopto.data.takes import Source
@@ -34,8 +35,8 @@ def evaluate(
     audio_folder: Annotated[
         Path | None, typer.Option("--audio", help="Write sound files, pictures and a page to listen to into this new folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a picture that exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    force: Annotated[bool, flag("--force", help="Replace a picture that exists.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Compare models on recordings that they were not trained on.
 

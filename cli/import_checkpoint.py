@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .display import console
+from .options import flag
 
 
 def import_checkpoint(
@@ -17,8 +18,8 @@ def import_checkpoint(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The weights file. [default: s6_paper_DEVICE.safetensors]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON object.")] = False,
+    force: Annotated[bool, flag("--force", help="Replace a file that exists.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print what was written as one JSON object.")] = False,
 ) -> None:
     """Turn a checkpoint of the paper's S6 network into a weights file, which renders like any other.
 

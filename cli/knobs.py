@@ -11,6 +11,7 @@ from mlxopto.controls import Setting
 from mlxopto.errors import RequestError
 
 from .display import console
+from .options import flag, option
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
@@ -18,26 +19,28 @@ if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.presets import Preset
 
 DEFAULT_MODEL = "cl1b"
+CONTROLS, SOUND = "Controls", "Sound"  # panels of the help text
 Model = Annotated[str | None, typer.Option(help="A shipped model's name, a weights file or a run folder. [default: cl1b]")]
 PresetFile = Annotated[
     Path | None, typer.Option("--preset", help="TOML file with a model and its settings; other options change it.")
 ]
 Link = Annotated[
     str | None,
-    typer.Option(help="off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]"),
+    option("off: each channel for itself; max: the loudest leads; mean: by mean power. [default: max]", SOUND),
 ]
-Mix = Annotated[float | None, typer.Option(help="0 dry to 1 wet. [default: 1]")]
-Makeup = Annotated[str | None, typer.Option(help="Gain of the wet signal in dB. [default: 0]")]
-Attack = Annotated[str | None, typer.Option(help="3ms, 0.5s, or a position such as fast, medium, slow.")]
-Release = Annotated[str | None, typer.Option(help="80ms, 2s, or a position such as fast, medium, slow.")]
-Threshold = Annotated[str | None, typer.Option(help="-20dBu, in the panel's unit.")]
-Ratio = Annotated[str | None, typer.Option(help="4:1 or 4.")]
-PeakReduction = Annotated[str | None, typer.Option(help="0 to 100, or light, medium, heavy.")]
-Mode = Annotated[str | None, typer.Option(help="compress or limit.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any control by name; repeatable.")]
-Extrapolate = Annotated[
-    bool, typer.Option("--extrapolate", help="Allow values outside the range that the model was trained on.")
+Mix = Annotated[float | None, option("0 dry to 1 wet. [default: 1]", SOUND)]
+Makeup = Annotated[str | None, option("Gain of the wet signal in dB. [default: 0]", SOUND)]
+Attack = Annotated[str | None, option("3ms, 0.5s, or a position such as fast, medium, slow.", CONTROLS)]
+Release = Annotated[str | None, option("80ms, 2s, or a position such as fast, medium, slow.", CONTROLS)]
+Threshold = Annotated[str | None, option("-20dBu, in the panel's unit.", CONTROLS)]
+Ratio = Annotated[str | None, option("4:1 or 4.", CONTROLS)]
+PeakReduction = Annotated[str | None, option("0 to 100, or light, medium, heavy.", CONTROLS)]
+Mode = Annotated[str | None, option("compress or limit.", CONTROLS)]
+Set = Annotated[
+    list[str] | None,
+    option("Any control by name; repeatable.", CONTROLS, "--set", metavar="NAME=VALUE"),
 ]
+Extrapolate = Annotated[bool, flag("--extrapolate", "Allow values outside the range that the model was trained on.", CONTROLS)]
 
 
 def gather(

@@ -17,6 +17,7 @@ from mlxopto.errors import RequestError, WorkError
 
 from . import knobs
 from .display import console, drop_outs
+from .options import flag, option
 
 if TYPE_CHECKING:  # imported when the command runs: --help must not wait for MLX
     from mlxopto.live.midi import MidiInput
@@ -25,18 +26,19 @@ if TYPE_CHECKING:  # imported when the command runs: --help must not wait for ML
     from .desk import Desk
 
 FRAME_S = 0.05
+DEVICES, FILES = "Devices", "Files"  # panels of the help text
 LINE_S = 2.0
 
 
 def live(
     model: knobs.Model = None,
     preset: knobs.PresetFile = None,
-    input_: Annotated[str | None, typer.Option("--input", help="Input device: its index, or a part of its name.")] = None,
-    output: Annotated[str | None, typer.Option("--output", help="Output device, the same.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="In and out. [default: 2, or what the devices have]")] = None,
-    rate: Annotated[int | None, typer.Option(min=1, help="Sample rate in Hz. [default: the output device's]")] = None,
-    block: Annotated[int, typer.Option(min=0, max=65536, help="Samples at once; 0 for the device's own.")] = 0,
-    latency: Annotated[str, typer.Option(help="low, high, or seconds.")] = "low",
+    input_: Annotated[str | None, option("Input device: its index, or a part of its name.", DEVICES, "--input")] = None,
+    output: Annotated[str | None, option("Output device, the same.", DEVICES, "--output")] = None,
+    channels: Annotated[int | None, option("In and out. [default: 2, or what the devices have]", DEVICES, min=1)] = None,
+    rate: Annotated[int | None, option("Sample rate in Hz. [default: the output device's]", DEVICES, min=1)] = None,
+    block: Annotated[int, option("Samples at once; 0 for the device's own.", DEVICES, min=0, max=65536)] = 0,
+    latency: Annotated[str, option("low, high, or seconds.", DEVICES)] = "low",
     attack: knobs.Attack = None,
     release: knobs.Release = None,
     threshold: knobs.Threshold = None,
@@ -49,14 +51,15 @@ def live(
     mix: knobs.Mix = None,
     makeup: knobs.Makeup = None,
     sidechain_channels: Annotated[
-        int, typer.Option(min=0, help="Further input channels, after the audio's, that the detectors hear instead of it.")
+        int,
+        option("Further input channels, after the audio's, that the detectors hear instead of it.", DEVICES, min=0),
     ] = 0,
     duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds until it ends by itself.")] = None,
-    record: Annotated[Path | None, typer.Option(help="WAV file for the dry channels, then the wet ones.")] = None,
-    play: Annotated[Path | None, typer.Option(help="A sound file as the input, instead of a device.")] = None,
+    record: Annotated[Path | None, option("WAV file for the dry channels, then the wet ones.", FILES)] = None,
+    play: Annotated[Path | None, option("A sound file as the input, instead of a device.", FILES)] = None,
     midi: Annotated[str | None, typer.Option(help="MIDI input, a part of its name; key m learns a controller.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a recording that exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object at the end.")] = False,
+    force: Annotated[bool, flag("--force", "Replace a recording that exists.", FILES)] = False,
+    as_json: Annotated[bool, flag("--json", help="Print a summary as one JSON object at the end.")] = False,
 ) -> None:
     """Run an audio interface through a compressor.
 

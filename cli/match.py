@@ -15,6 +15,7 @@ from mlxopto.errors import RequestError
 
 from . import knobs
 from .display import LONG_S, console, share_done
+from .options import flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ def match(
     dry: Annotated[Path, typer.Argument(help="The recording before the compressor.")],
     wet: Annotated[Path, typer.Argument(help="The same after it.")],
     model: knobs.Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
     """Find the settings with which a model turns one recording into another.
 

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .options import flag
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,8 +21,8 @@ def models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Weights files, run folders or names. [default: those shipped]")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Play what each model played when it was saved, and compare.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the models as a JSON list.")] = False,
+    check: Annotated[bool, flag("--check", help="Play what each model played when it was saved, and compare.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print the models as a JSON list.")] = False,
 ) -> None:
     """List models: panels, training data and test errors."""
     from mlxopto import golden, weights

@@ -15,17 +15,20 @@ from mlxopto.text import sentence, shown
 
 from . import knobs
 from .display import console, drawing, share_done
+from .options import flag, option
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
     from mlxopto.compressor import Compressor
     from mlxopto.render import FileFailure, FileReport, RenderOptions
+
+OUTPUT = "Output"  # a panel of the help text
 
 
 def render(
     inputs: Annotated[
         list[Path] | None, typer.Argument(metavar="INPUT...", help="Sound files, or folders of them.", show_default=False)
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; a folder for several inputs.")] = None,
+    output: Annotated[Path | None, option("Output file; a folder for several inputs.", OUTPUT, "--output", "-o")] = None,
     model: knobs.Model = None,
     preset: knobs.PresetFile = None,
     attack: knobs.Attack = None,
@@ -40,14 +43,14 @@ def render(
     mix: knobs.Mix = None,
     makeup: knobs.Makeup = None,
     engine: Annotated[str, typer.Option(help="cpu, gpu (through MLX), or auto, which is cpu.")] = "auto",
-    subtype: Annotated[str | None, typer.Option(help="PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]")] = None,
-    clip: Annotated[bool, typer.Option("--clip", help="Let integer output clip instead of refusing it.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw waveform, gain reduction and transfer curve to this PNG.")] = None,
+    subtype: Annotated[str | None, option("PCM_16, PCM_24, PCM_32, FLOAT or DOUBLE. [default: the input's]", OUTPUT)] = None,
+    clip: Annotated[bool, flag("--clip", "Let integer output clip instead of refusing it.", OUTPUT)] = False,
+    force: Annotated[bool, flag("--force", "Replace output files that exist.", OUTPUT)] = False,
+    plot: Annotated[Path | None, option("Draw waveform, gain reduction and transfer curve to this PNG.", OUTPUT)] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Make programme material and render it at fast, medium and slow attack.")
+        bool, flag("--demo", help="Make programme material and render it at fast, medium and slow attack.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as one JSON object.")] = False,
+    as_json: Annotated[bool, flag("--json", "Print what was done as one JSON object.", OUTPUT)] = False,
 ) -> None:
     """Render sound files through a compressor.
 

@@ -12,6 +12,7 @@ import typer
 from mlxopto.errors import RequestError
 
 from .display import console
+from .options import flag
 
 
 class Name(StrEnum):
@@ -38,7 +39,7 @@ def study(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each kind. Of networks, density and units. [default: 3]")] = None,
     model: Annotated[str | None, typer.Option(help="The model to map the errors of. Of settings. [default: cl1b]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Run a study and write report.md and pictures into its folder; the same command goes on where trainings were interrupted.
 

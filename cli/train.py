@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,51 +19,43 @@ from rich.table import Table
 
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.text import shown
+from mlxopto.training.config import QUICK_MINUTES, TrainConfig
 
 from .display import console
+from .options import flag
 
 if TYPE_CHECKING:
-    from mlxopto.training.config import TrainConfig
     from mlxopto.training.run import Progress
 
-QUICK_MINUTES = 3.0
 PLAIN_EVERY_S = 10.0
+_FIELDS = {part.name: part for part in fields(TrainConfig)}
+
+
+def _of(name: str) -> Any:
+    """The option that sets a field of the configuration."""
+    part = _FIELDS[name]
+    told = f" [default: {part.default:g}]" if isinstance(part.default, float) else f" [default: {part.default}]"
+    text = part.metadata["help"] + (told if part.default or name == "seed" else "")
+    return flag(f"--{name}", help=text) if part.default is False else typer.Option(f"--{name}", help=text)
 
 
 def train(
-    device: Annotated[
-        str | None, typer.Option(help="A virtual device: cl1b, la2a, fet, vca or digital. [default: cl1b]")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="A captures folder instead of a virtual device.")] = None,
-    program: Annotated[
-        Path | None, typer.Option(help="A folder of your own recordings as programme material for the virtual device.")
-    ] = None,
-    arch: Annotated[str | None, typer.Option(help="The network. [default: opto]")] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long to train on this machine. [default: 30]")] = None,
-    steps: Annotated[int | None, typer.Option(help="How many steps instead of minutes.")] = None,
+    device: Annotated[str | None, _of("device")] = None,
+    data: Annotated[Path | None, _of("data")] = None,
+    program: Annotated[Path | None, _of("program")] = None,
+    arch: Annotated[str | None, _of("arch")] = None,
+    minutes: Annotated[float | None, _of("minutes")] = None,
+    steps: Annotated[int | None, _of("steps")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/DEVICE]")] = None,
-    engine: Annotated[str | None, typer.Option(help="cpu, gpu, or auto: the GPU if there is one. [default: auto]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, settings, material and order. [default: 0]")] = None,
-    init: Annotated[
-        str | None, typer.Option(help="Start from these weights (a shipped model's name or a file), with a fresh schedule.")
-    ] = None,
-    calibrate: Annotated[
-        bool,
-        typer.Option(
-            "--calibrate",
-            help=(
-                "Move --init towards the unit in --data by a few numbers only: a few minutes, from 2 s of recording "
-                "at one setting."
-            ),
-        ),
-    ] = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help=f"Less data and {QUICK_MINUTES:.0f} minutes: clearly worse, good for trying out.")
-    ] = False,
+    engine: Annotated[str | None, _of("engine")] = None,
+    seed: Annotated[int | None, _of("seed")] = None,
+    init: Annotated[str | None, _of("init")] = None,
+    calibrate: Annotated[bool, _of("calibrate")] = False,
+    quick: Annotated[bool, _of("quick")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in the run folder, as it was configured.")
+        bool, flag("--resume", help="Go on with the interrupted run in the run folder, as it was configured.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object when done.")] = False,
+    as_json: Annotated[bool, flag("--json", help="Print the result as one JSON object when done.")] = False,
 ) -> None:
     """Train a network on a virtual device or on captures.
 
@@ -111,8 +104,6 @@ def train(
 
 
 def _configuration(given: dict[str, Any], quick: bool) -> TrainConfig:
-    from mlxopto.training.config import TrainConfig
-
     if "calibrate" in given:
         if "init" not in given or "data" not in given:
             raise RequestError("--calibrate needs --init, the weights to move, and --data, recordings of the unit")
@@ -135,7 +126,6 @@ def _configuration(given: dict[str, Any], quick: bool) -> TrainConfig:
 
 def _same_as_before(folder: Path, given: dict[str, Any]) -> None:
     """A resumed run keeps its configuration; options that say otherwise are an error, not ignored."""
-    from mlxopto.training.config import TrainConfig
     from mlxopto.training.run import CONFIG
 
     before = TrainConfig.load(folder / CONFIG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,36 @@ from mlxopto import files
 from mlxopto.errors import RequestError
 from mlxopto.formats import documents
 
+QUICK_MINUTES = 3.0
+
+
+def _option(default: Any, help: str) -> Any:
+    """A field that the command line sets too, with what it says of it."""
+    return field(default=default, metadata={"help": help})
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What a run is: with the same configuration, data and machine, training gives the same weights bit for bit."""
 
-    device: str | None = "cl1b"  # virtual device, or None
-    data: str | None = None  # captures folder, or None
-    program: str | None = None  # folder with the user's own programme material for a virtual device
-    arch: str = "opto"
-    minutes: float = 30.0  # aimed at; `steps` is what counts once it is known
-    steps: int = 0  # 0: measured from `minutes` when the run starts
+    device: str | None = _option("cl1b", "A virtual device: cl1b, la2a, fet, vca or digital.")  # or None
+    data: str | None = _option(None, "A captures folder instead of a virtual device.")
+    program: str | None = _option(None, "A folder of your own recordings as programme material for the virtual device.")
+    arch: str = _option(
+        "opto",
+        "The network: opto, opto_light; of the paper s6_paper, s6_memoryless, s4d, lstm, encoder_decoder, lstm_b, ed_b, tcn_b.",
+    )
+    minutes: float = _option(30.0, "How long to train on this machine.")  # aimed at; `steps` counts once it is known
+    steps: int = _option(0, "How many steps instead of minutes.")  # 0: measured from `minutes` when the run starts
     validations: int = 40  # a run, fewer where they would take long
-    engine: str = "auto"  # cpu, gpu, or auto: the GPU if there is one; what counts once the run has started is in its folder
-    seed: int = 0
-    init: str | None = None  # weights to start from
-    calibrate: bool = False  # only move the weights of `init` towards the unit, see `mlxopto.training.calibration`
-    quick: bool = False
+    engine: str = _option("auto", "cpu, gpu, or auto: the GPU if there is one.")  # in a run folder, what was chosen
+    seed: int = _option(0, "Of weights, settings, material and order.")
+    init: str | None = _option(None, "Start from these weights (a shipped model's name or a file), with a fresh schedule.")
+    calibrate: bool = _option(  # see `mlxopto.training.calibration`
+        False,
+        "Move --init towards the unit in --data by a few numbers only: a few minutes, from 2 s of recording at one setting.",
+    )
+    quick: bool = _option(False, f"Less data and {QUICK_MINUTES:.0f} minutes: clearly worse, good for trying out.")
     settings: int | None = None  # of a virtual device to train on; 512, or 128 with `quick`
     batch: int = 12  # sequences side by side, on every rank
     frames: int = 1024  # of back-propagation, 0.34 s; the state is carried on

@@ -1,13 +1,18 @@
 """The commands as a user runs them."""
 
 import json
+import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from mlxopto.devices import DEVICES
+from mlxopto.models import ARCHITECTURES
+from mlxopto.training.config import TrainConfig
 from tests.cli.test_bad_requests import refused, run
 
 
@@ -90,3 +95,15 @@ def test_models_json_describes_every_panel():
 @pytest.mark.parametrize("model", ["cl1b", "cl1b-light", "la2a", "la2a-light"])
 def test_models_lists_what_is_shipped(model):
     assert model in run("models").stdout
+
+
+def test_help_names_every_network_device_and_option_of_a_training():
+    told = run("train", "--help").stdout
+    words = set(re.findall(r"[a-z0-9_-]+", told))
+    assert {*ARCHITECTURES, *DEVICES} <= words
+    assert {f"--{part.name}" for part in fields(TrainConfig) if "help" in part.metadata} <= words
+
+
+def test_help_of_render_is_in_panels():
+    told = run("render", "--help").stdout
+    assert all(f"─ {panel} ─" in told for panel in ("Arguments", "Options", "Output", "Controls", "Sound"))
