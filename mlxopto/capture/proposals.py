@@ -49,7 +49,7 @@ def propose(
     The even plan goes on, but of several times as many settings as are wanted those are chosen that differ most from all
     others: in gain, times the distance in knobs. Where nothing is compressed, or where a knob hardly matters, one recording
     tells of all; but a model that has heard little is a poor judge of that. Each by itself foretold the error less well
-    (README).
+    (tests/benchmarks/NOTES.md).
 
     Args:
         recorded: at least one that a model can learn from, or will. barred: not to be proposed, such as those of the test.

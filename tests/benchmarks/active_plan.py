@@ -31,6 +31,7 @@ from mlxopto.devices import Device, device
 from mlxopto.evaluation.studies.runs import take_errors
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
+from tests.benchmarks.results import tell
 
 RATE, SECONDS = 48000, 8.0
 COUNTS = {"la2a": (6, 10, 16), "cl1b": (12, 18, 24)}  # four knobs need more to begin with
@@ -102,16 +103,17 @@ def one(out: Path, unit: Device, seed: int, steps: int) -> dict[str, list[tuple[
 
 def report(out: Path, unit: Device, found: Sequence[dict[str, list[tuple[np.ndarray, np.ndarray]]]]) -> None:
     """A table and a picture: medians and means over the takes of all seeds."""
-    print(f"\n| {unit.title}: settings | " + " | ".join(f"{name}: ESR, median | mean | gain, dB" for name in PLANS) + " |")
-    print("| --- |" + " --- | --- | --- |" * len(PLANS))
+    rows = []
     curves: dict[str, list[float]] = {name: [] for name in PLANS}
     for place, count in enumerate(COUNTS[unit.name]):
         cells = []
         for name in PLANS:
             esr, gain = (np.concatenate([seed[name][place][metric] for seed in found]) for metric in (0, 1))
             curves[name].append(float(np.mean(gain)))
-            cells.append(f"{np.median(esr):.1e} | {np.mean(esr):.1e} | {np.mean(gain):.2f}")
-        print(f"| {count} | " + " | ".join(cells) + " |")
+            cells += [f"{np.median(esr):.1e}", f"{np.mean(esr):.1e}", f"{np.mean(gain):.2f}"]
+        rows.append((count, *cells))
+    columns = ["settings", *(f"{name}: {what}" for name in PLANS for what in ("ESR, median", "mean", "gain error, mean"))]
+    tell(f"What to record next, {unit.title}", columns, rows, f"{len(found)} seeds")
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for name in PLANS:
         axes.plot(COUNTS[unit.name], curves[name], marker="o", label=name)

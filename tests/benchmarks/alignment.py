@@ -14,6 +14,7 @@ import numpy as np
 from mlxopto.data import program
 from mlxopto.data.alignment import MAX_LAG, STEADY, Alignment, align
 from mlxopto.devices import DEVICES
+from tests.benchmarks.results import tell
 
 RATE = 48000
 LENGTHS_S = (1.0, 2.0, 3.0, 6.0, 10.0)
@@ -70,8 +71,10 @@ if __name__ == "__main__":
     parser.add_argument("--takes", type=int, default=250)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    for seed in range(asked.seeds):
-        print(
-            f"seed {seed}, {asked.takes} takes: "
-            f"{', '.join(f'{count} {what}' for what, count in trials(asked.takes, seed).items())}"
-        )
+    counts = [trials(asked.takes, seed) for seed in range(asked.seeds)]
+    tell(
+        "Alignment of takes",
+        ["seed", *counts[0]],
+        [(seed, *found.values()) for seed, found in enumerate(counts)],
+        f"{asked.takes} takes a seed",
+    )

@@ -18,6 +18,7 @@ from mlxopto.controls import Panel, Setting, latin_hypercube
 from mlxopto.data import program
 from mlxopto.devices import device
 from mlxopto.metrics import esr, gain_error_db
+from tests.benchmarks.results import tell
 
 RATE, SETTINGS, SECONDS = 48000, 48, 10.0
 CORNER = {"attack": (0.5, 2.0), "release": (2000.0, 10000.0)}
@@ -35,7 +36,7 @@ def settings(panel: Panel, ranges: dict[str, tuple[float, float]]) -> list[Setti
 
 def main(names: list[str]) -> None:
     unit = device("cl1b")
-    print("| model | where | ESR, median | mean | gain error dB RMS, median |\n| --- | --- | --- | --- | --- |")
+    rows = []
     for name in names:
         model = mlxopto.load(name)
         for where, ranges in (("whole panel", {}), ("attack < 2 ms, release > 2 s", CORNER)):
@@ -45,7 +46,9 @@ def main(names: list[str]) -> None:
                 y, estimate = unit.process(x, RATE, setting), model(x, RATE, **setting)
                 errors.append((esr(y, estimate), gain_error_db(x, y, estimate, RATE)))
             ratio, gain = np.array(errors).T
-            print(f"| {name} | {where} | {np.median(ratio):.1e} | {np.mean(ratio):.1e} | {np.median(gain):.2f} |", flush=True)
+            rows.append((name, where, f"{np.median(ratio):.1e}", f"{np.mean(ratio):.1e}", f"{np.median(gain):.2f}"))
+    columns = ["model", "where", "ESR, median", "mean", "gain error, median"]
+    tell("The corner that the paper finds hardest", columns, rows, f"{SETTINGS} settings each")
 
 
 if __name__ == "__main__":

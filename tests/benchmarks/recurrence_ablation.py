@@ -22,6 +22,7 @@ from mlxopto.models import Opto, parameter_count
 from mlxopto.models.opto import OptoConfig
 from mlxopto.nn import GRU, LSTM, S4D, Dense, functional
 from mlxopto.training.config import TrainConfig
+from tests.benchmarks.results import tell
 from tests.benchmarks.variants import trained
 
 
@@ -87,15 +88,16 @@ VARIANTS = {"S6": Opto, **{core: partial(OtherCore, core=core) for core in CORES
 
 def main(steps: int, data: list[str]) -> None:
     mx.set_default_device(mx.cpu)
-    print("| data | recurrence | parameters | ESR, median | mean | gain error dB RMS, median | mean |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
     for name in data:
         config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
         for variant, make in VARIANTS.items():
             model, scores = trained(config, make)
-            gains = f"{scores.gain_error_db_rms:.2f} | {scores.gain_error_db_mean:.2f}"
-            cells = f"{label(config)} | {variant} | {parameter_count(model)}"
-            print(f"| {cells} | {scores.esr_median:.1e} | {scores.esr_mean:.1e} | {gains} |", flush=True)
+            gains = (f"{scores.gain_error_db_rms:.2f}", f"{scores.gain_error_db_mean:.2f}")
+            errors = (f"{scores.esr_median:.1e}", f"{scores.esr_mean:.1e}")
+            rows.append((label(config), variant, parameter_count(model), *errors, *gains))
+    columns = ["data", "recurrence", "parameters", "ESR, median", "mean", "gain error, median", "mean"]
+    tell("What the state space network adds", columns, rows, "one seed")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from mlxopto.evaluation.studies.runs import label, of_data
 from mlxopto.models import Opto, parameter_count
 from mlxopto.models.opto import OptoConfig
 from mlxopto.training.config import TrainConfig
+from tests.benchmarks.results import tell
 from tests.benchmarks.variants import trained
 
 SIZES = [{"hop": 32, "blocks": 1}, {"hop": 32}, {"blocks": 1}, {"states": 4}, {}, {"blocks": 3}, {"width": 32}, {"hop": 8}]
@@ -49,10 +50,10 @@ def nanoseconds(models: list[Opto]) -> list[float]:
     return fastest
 
 
-def of_size(config: TrainConfig, size: dict[str, int]) -> tuple[Opto, str]:
+def of_size(config: TrainConfig, size: dict[str, int]) -> tuple[Opto, tuple[str, ...]]:
     """The model, and its errors as cells of a table."""
     model, scores = trained(config, lambda plain: Opto(replace(plain, **size)), size.get("hop", OptoConfig.hop))
-    return model, f"{scores.esr_median:.1e} | {scores.esr_mean:.1e} | {scores.gain_error_db_rms:.2f}"
+    return model, (f"{scores.esr_median:.1e}", f"{scores.esr_mean:.1e}", f"{scores.gain_error_db_rms:.2f}")
 
 
 def main(steps: int, data: list[str]) -> None:
@@ -60,10 +61,12 @@ def main(steps: int, data: list[str]) -> None:
     for name in data:
         config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
         models, errors = zip(*(of_size(config, size) for size in SIZES), strict=True)
-        print(f"\n| {label(config)}: size | parameters | ns a sample | ESR, median | mean | gain error dB RMS, median |")
-        print("| --- | --- | --- | --- | --- | --- |")
-        for size, model, cost, cells in zip(SIZES, models, nanoseconds(list(models)), errors, strict=True):
-            print(f"| {named(size)} | {parameter_count(model)} | {cost:.1f} | {cells} |", flush=True)
+        rows = [
+            (named(size), parameter_count(model), f"{cost:.1f}", *cells)
+            for size, model, cost, cells in zip(SIZES, models, nanoseconds(list(models)), errors, strict=True)
+        ]
+        columns = ["size", "parameters", "ns a sample", "ESR, median", "mean", "gain error, median"]
+        tell(f"What size costs, {label(config)}", columns, rows, "one seed")
 
 
 if __name__ == "__main__":
