@@ -29,12 +29,27 @@ from mlxopto.training import calibration, checkpoint
 from mlxopto.training.budget import measured
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
-from mlxopto.training.result import conclude, finished
+from mlxopto.training.result import RESULT, WEIGHTS, conclude, finished
 from mlxopto.training.scores import Scores, errors
 from mlxopto.training.source import fingerprint, open_source
 from mlxopto.training.step import DEVICES, StepResult
 from mlxopto.training.trainer import Trainer, new_model
 
+__all__ = [  # what a run is to the rest of the program
+    "CHECKPOINT",
+    "CONFIG",
+    "LOG",
+    "RESULT",
+    "WEIGHTS",
+    "Progress",
+    "engine",
+    "fingerprint",
+    "finished",
+    "measured",
+    "open_source",
+    "resume",
+    "train",
+]  # fmt: skip
 CONFIG, LOG, CHECKPOINT = "config.json", "log.jsonl", "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps

@@ -21,8 +21,8 @@ from mlxopto import files
 from mlxopto.data.takes import Source, Take
 from mlxopto.evaluation.studies.runs import REPORT, Runs, Study, budgeted, label, of_data, table, take_errors
 from mlxopto.models import ARCHITECTURES
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.source import open_source
 
 THIRD_PARTY = Path("../shared/thirdparty")
 SPLITS = ("seen", "unseen")
@@ -38,7 +38,7 @@ def plan(study: Study, arch: str) -> Runs:
     runs = {}
     for name in study.data:
         config = TrainConfig(arch=arch, **of_data(name))
-        config = budgeted(config, open_source(config), study)
+        config = budgeted(config, run.open_source(config), study)
         runs |= {f"{label(config)}-{seed}": replace(config, seed=seed) for seed in range(study.seeds)}
     return runs
 
@@ -76,7 +76,7 @@ def main() -> None:
     rows = []
     for name in dict.fromkeys(label(config) for config in runs.values()):
         mine = [key for key, config in runs.items() if label(config) == name]
-        rows.append(row(name, open_source(runs[mine[0]]), [results[key] for key in mine]))
+        rows.append(row(name, run.open_source(runs[mine[0]]), [results[key] for key in mine]))
     columns = ["data", "settings", "parameters", "steps", "constant gain", *(f"{s} {m}" for s in SPLITS for m in ("ESR", "dB"))]
     report = (
         f"{asked.arch}, {asked.minutes:g} minutes of training, {asked.seeds} seeds; medians over test "

@@ -121,8 +121,9 @@ def test_where_everything_vanishes_the_engine_still_agrees_with_mlx():
     knobs = np.zeros(compressor.model.config.controls)
     reference = MlxEngine(compressor.model, 1, "off", mx.Device(mx.cpu))
     reference.aim(knobs, 1.0, 0.0)
-    native = engine(compressor, knobs)
-    assert np.abs(native.process(x)[0] - reference.process(x)[0]).max() < 1e-5
+    expected = reference.process(x)[0]
+    apart = np.abs(engine(compressor, knobs).process(x)[0] - expected).max()
+    assert apart < 1e-5 * np.abs(expected).max()  # it plays far beyond full scale
 
 
 @pytest.mark.clock

@@ -18,6 +18,7 @@ from mlxopto.models import ARCHITECTURES
 from mlxopto.nn import functional
 from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
+from mlxopto.training.step import DEVICES
 from mlxopto.training.trainer import Trainer
 from tests.scan import emulator
 from tests.scan.test_gpu import Shapes
@@ -126,7 +127,7 @@ def everything(learner: Trainer) -> list[tuple[str, np.ndarray]]:
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(uncompiled, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "engine", lambda config: "gpu")
-    monkeypatch.setitem(run._DEVICES, "gpu", mx.cpu)
+    monkeypatch.setitem(DEVICES, "gpu", mx.cpu)
     monkeypatch.setattr(run, "LOG_EVERY", 5)
     monkeypatch.setattr(run, "CHECKPOINT_EVERY_S", 0.0)
     config = TrainConfig(device="la2a", quick=True, steps=20, batch=3, frames=64, warmup=2)

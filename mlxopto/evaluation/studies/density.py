@@ -22,8 +22,8 @@ from mlxopto.evaluation.studies.runs import (
     table,
     virtual_only,
 )
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.source import open_source
 
 NAME, DATA = "density", ("cl1b",)
 SETTINGS = (4, 8, 16, 32, 64, 128, 256)
@@ -44,7 +44,7 @@ def study(study: Study) -> dict[str, Any]:
 
 def _plan(study: Study) -> Runs:
     config = TrainConfig(quick=True, **of_data(study.data[0]))
-    budget = budgeted(config, open_source(config), study)
+    budget = budgeted(config, run.open_source(config), study)
     return {
         f"{device}-{settings}-{seed}": replace(budget, device=device, settings=settings, seed=seed)
         for seed in range(study.seeds)

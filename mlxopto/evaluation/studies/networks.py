@@ -24,8 +24,8 @@ from mlxopto.evaluation.studies.runs import (
     take_errors,
 )
 from mlxopto.models import ARCHITECTURES
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.source import open_source
 
 NAME, DATA = "networks", ("la2a", "cl1b")
 CLAIM = ("s6_paper", ("lstm", "encoder_decoder", "s4d"))  # the paper: the first is better than the others
@@ -51,7 +51,7 @@ def _plan(study: Study) -> Runs:
     data = [TrainConfig(quick=True, **of_data(name)) for name in study.data]
     if len({label(config) for config in data}) < len(data):
         raise RequestError(f"--data must have different names, got {', '.join(study.data)}")
-    sources = [open_source(config) for config in data]  # refuses what cannot be used before hours of work
+    sources = [run.open_source(config) for config in data]  # refuses what cannot be used before hours of work
     trained = [arch for arch in ARCHITECTURES if arch != "s6_memoryless"]
     budgets = {arch: budgeted(replace(data[0], arch=arch), sources[0], study) for arch in trained}
     budgets["s6_memoryless"] = replace(budgets["s6_paper"], arch="s6_memoryless")

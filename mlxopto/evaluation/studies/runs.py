@@ -19,10 +19,8 @@ from mlxopto.evaluation.statistics import nested_interval
 from mlxopto.formats import documents
 from mlxopto.text import quoted, shown
 from mlxopto.training import run
-from mlxopto.training.budget import measured
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
-from mlxopto.training.result import RESULT, finished
 
 PLAN, REPORT = "study.json", "report.md"
 SMALLEST_ESR = 1e-15  # what counts as this in logarithms
@@ -140,7 +138,7 @@ def budgeted(config: TrainConfig, source: Source, study: Study) -> TrainConfig:
     """With the engine, and the steps and validations that this machine makes in the study's minutes on this data."""
     study.tell(f"measuring how fast {config.arch} trains")
     config = replace(config, minutes=study.minutes, engine=run.engine(config))
-    return measured(config, source)
+    return run.measured(config, source)
 
 
 def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:
@@ -151,11 +149,11 @@ def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:
     """
     for number, (name, config) in enumerate(runs.items()):
         folder = study.folder / "runs" / name
-        if number % study.ranks.size == study.ranks.rank and finished(folder) is None:
+        if number % study.ranks.size == study.ranks.rank and run.finished(folder) is None:
             study.tell(f"run {number + 1} of {len(runs)}: {name}, {config.steps} steps")
             _train(folder, config)
     study.ranks.barrier()
-    results = {name: finished(study.folder / "runs" / name) for name in runs}
+    results = {name: run.finished(study.folder / "runs" / name) for name in runs}
     if missing := [name for name, result in results.items() if result is None]:
         raise WorkError(f"{study.folder / 'runs' / missing[0]} has no result; the same command goes on with it")
     for name in [name for name, result in results.items() if result and "diverged" in result]:
@@ -171,7 +169,7 @@ def _train(folder: Path, config: TrainConfig) -> None:
         else:
             run.train(config, folder, _quiet, pictures=False)
     except DivergedError as error:
-        files.write_text(folder / RESULT, json.dumps({"diverged": str(error)}))
+        files.write_text(folder / run.RESULT, json.dumps({"diverged": str(error)}))
 
 
 def _quiet(_progress: run.Progress) -> None:

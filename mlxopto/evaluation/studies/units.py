@@ -18,8 +18,8 @@ from mlxopto.evaluation.studies.runs import (
     take_errors,
     virtual_only,
 )
+from mlxopto.training import run
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.source import open_source
 
 NAME, DATA = "units", tuple(DEVICES)
 
@@ -39,7 +39,7 @@ def study(study: Study) -> dict[str, Any]:
 
 def _plan(study: Study) -> Runs:
     config = TrainConfig(quick=True, **of_data(study.data[0]))
-    budget = budgeted(config, open_source(config), study)
+    budget = budgeted(config, run.open_source(config), study)
     return {
         f"{device}-{seed}": replace(budget, device=device, seed=seed) for seed in range(study.seeds) for device in study.data
     }
