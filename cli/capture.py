@@ -27,8 +27,8 @@ from .prompt import ask
 if TYPE_CHECKING:
     from mlxopto.capture.checks import Checked
     from mlxopto.capture.folder import CaptureFolder
-    from mlxopto.capture.plan import Take
-    from mlxopto.capture.session import Session
+    from mlxopto.capture.plan import PlannedTake
+    from mlxopto.capture.session import CaptureSession
     from mlxopto.controls import Panel, Setting
 
     Unit = tuple[str, Panel, float | None]  # name, controls, dBu at full scale
@@ -77,7 +77,7 @@ def capture(
             raise RequestError(f"--{option} must stand behind {context.invoked_subcommand}, or be left out")
         return
     from mlxopto.capture.interface import Interface
-    from mlxopto.capture.session import Session
+    from mlxopto.capture.session import CaptureSession
     from mlxopto.data.captures import load_panel
 
     with ExitStack() as work:
@@ -92,7 +92,7 @@ def capture(
         folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS, work)
         console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
         try:
-            _run(Session(interface, folder), folder, loopback)
+            _run(CaptureSession(interface, folder), folder, loopback)
         except _QuitError:
             pass
         finally:
@@ -133,7 +133,7 @@ def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: floa
     return folder
 
 
-def _run(session: Session, folder: CaptureFolder, loopback: bool) -> None:
+def _run(session: CaptureSession, folder: CaptureFolder, loopback: bool) -> None:
     from mlxopto.capture import plan
 
     pending = folder.pending
@@ -166,7 +166,7 @@ def _tried(measure: Callable[[], Measured]) -> Measured:
             _ask(f"{error}\npress Enter to try again (q: quit)")
 
 
-def _level(session: Session) -> None:
+def _level(session: CaptureSession) -> None:
     """Until the return of the loudest setting fits."""
     while not (levels := _tried(session.levels)).good:
         if levels.clipped:
@@ -180,7 +180,7 @@ def _level(session: Session) -> None:
     console.print(f"the return peaks at {levels.peak:.1f} dBFS: good")
 
 
-def _set_up(session: Session, folder: CaptureFolder, interface_delay: float | None) -> None:
+def _set_up(session: CaptureSession, folder: CaptureFolder, interface_delay: float | None) -> None:
     from mlxopto.capture.session import moved_db
 
     while True:
@@ -201,7 +201,7 @@ def _set_up(session: Session, folder: CaptureFolder, interface_delay: float | No
     session.accept()
 
 
-def _record_all(session: Session, folder: CaptureFolder) -> None:
+def _record_all(session: CaptureSession, folder: CaptureFolder) -> None:
     """Setting by setting; b goes back to the one before."""
     from mlxopto.capture import plan
 
@@ -225,7 +225,7 @@ def _record_all(session: Session, folder: CaptureFolder) -> None:
         place += 1
 
 
-def _record(session: Session, take: Take, number: int) -> bool:
+def _record(session: CaptureSession, take: PlannedTake, number: int) -> bool:
     """Until a take is kept, or skipped, which gives False."""
     while True:
         console.print(f"  {_purpose(take)}, {take.seconds:g} s ...", end=" ")
@@ -273,7 +273,7 @@ def _spoken(panel: Panel, setting: Setting) -> str:
     return ", ".join(f"{control.name.replace('_', ' ')} {control.format(setting[control.name])}" for control in panel.controls)
 
 
-def _purpose(take: Take) -> str:
+def _purpose(take: PlannedTake) -> str:
     purposes = {"train": "training", "unseen": "test on a new setting", "seen": "test on new material"}
     return "validation again" if take.again else purposes.get(take.split, "validation")
 

@@ -25,7 +25,7 @@ from .display import console
 from .options import flag
 
 if TYPE_CHECKING:
-    from mlxopto.training.run import Progress
+    from mlxopto.training.run import Progress, RunResult
 
 PLAIN_EVERY_S = 10.0
 _FIELDS = {part.name: part for part in fields(TrainConfig)}
@@ -183,7 +183,7 @@ def _line(progress: Progress) -> str:
     )
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _tell(result: RunResult) -> None:
     if "diverged" in result:
         raise WorkError(f"the run has diverged: {result['diverged']}")
     for when, scores in result.get("calibration", {}).items():

@@ -24,7 +24,7 @@ from mlxopto.metrics.loudness import LoudnessMeter
 AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
 COLUMNS = 2000  # of an overview
 
-Progress = Callable[[float], None]  # told the share done, 0 to 1
+ShareDone = Callable[[float], None]  # told the share done, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def prepare(
 
 
 def render_files(
-    jobs: Sequence[tuple[audio.SoundInfo, Path]], compressor: Compressor, options: RenderOptions, progress: Progress
+    jobs: Sequence[tuple[audio.SoundInfo, Path]], compressor: Compressor, options: RenderOptions, progress: ShareDone
 ) -> Iterator[FileReport | FileFailure]:
     """Several files, as many at a time as there are cores, in order: what was done to each, or why it failed."""
     seconds = [header.samples / header.sample_rate for header, _ in jobs]
@@ -174,7 +174,7 @@ def render_files(
 
 
 def render_file(
-    header: audio.SoundInfo, target: Path, compressor: Compressor, options: RenderOptions, progress: Progress
+    header: audio.SoundInfo, target: Path, compressor: Compressor, options: RenderOptions, progress: ShareDone
 ) -> FileReport:
     """One file, as `audio.info` found it, through the compressor from rest; the output appears whole or not at all.
 

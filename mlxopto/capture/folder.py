@@ -19,7 +19,7 @@ import numpy as np
 from mlxopto import audio, files
 from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
-from mlxopto.capture.plan import Take
+from mlxopto.capture.plan import PlannedTake
 from mlxopto.controls import Panel
 from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document
 from mlxopto.errors import RequestError, WorkError
@@ -39,7 +39,7 @@ class _Plan:
 
     format: int
     sample_rate: int
-    takes: list[Take]
+    takes: list[PlannedTake]
     setups: list[Setup]
     repeatability_esr: float | None = None
 
@@ -88,7 +88,7 @@ class CaptureFolder:
         return self._plan.sample_rate
 
     @property
-    def takes(self) -> list[Take]:
+    def takes(self) -> list[PlannedTake]:
         """What is planned."""
         return self._plan.takes
 
@@ -108,7 +108,9 @@ class CaptureFolder:
         return type(take) is type(setup) is int and 0 <= take < len(self.takes) and 0 <= setup < len(self._plan.setups)
 
     @staticmethod
-    def create(folder: Path, unit: tuple[str, Panel, float | None], sample_rate: int, takes: Sequence[Take]) -> CaptureFolder:
+    def create(
+        folder: Path, unit: tuple[str, Panel, float | None], sample_rate: int, takes: Sequence[PlannedTake]
+    ) -> CaptureFolder:
         """Begins a session in a folder that holds nothing yet, but for what one that was killed at its start left.
 
         Args:
@@ -201,7 +203,7 @@ class CaptureFolder:
         self._plan.repeatability_esr = float(esr)
         self._write_plan()
 
-    def add(self, takes: Sequence[Take]) -> None:
+    def add(self, takes: Sequence[PlannedTake]) -> None:
         """Plans further takes."""
         self._plan.takes += takes
         self._write_plan()

@@ -17,7 +17,7 @@ SEEN_SHARE = 0.5  # of a take's length has one for the test on seen settings
 
 
 @dataclass(frozen=True)
-class Take:
+class PlannedTake:
     """One recording to be made.
 
     split: train, val, seen or unseen. seed: of its programme material. again: it repeats the take before, because what differs
@@ -53,24 +53,24 @@ def middle(panel: Panel) -> Setting:
     return {control.name: settable(control, control.start) for control in panel.controls}
 
 
-def takes(panel: Panel, chosen: Sequence[Setting], seconds: float) -> list[Take]:
+def takes(panel: Panel, chosen: Sequence[Setting], seconds: float) -> list[PlannedTake]:
     """Validation twice at the panel's defaults, then the chosen settings: one in four for the test, another also on unheard
     material.
     """
-    plan = [Take(middle(panel), "val", seconds, 0, again) for again in (False, True)]
+    plan = [PlannedTake(middle(panel), "val", seconds, 0, again) for again in (False, True)]
     mixed = np.random.default_rng(0).permutation(len(chosen)).tolist()
     share = len(chosen) // 4
     unseen, seen = mixed[:share], mixed[share : 2 * share]
     for number, setting in enumerate(chosen):
-        plan.append(Take(setting, "unseen" if number in unseen else "train", seconds, 2 * number + 1))
+        plan.append(PlannedTake(setting, "unseen" if number in unseen else "train", seconds, 2 * number + 1))
         if number in seen:
-            plan.append(Take(setting, "seen", SEEN_SHARE * seconds, 2 * number + 2))
+            plan.append(PlannedTake(setting, "seen", SEEN_SHARE * seconds, 2 * number + 2))
     return plan
 
 
-def more(chosen: Sequence[Setting], seconds: float, seed: int) -> list[Take]:
+def more(chosen: Sequence[Setting], seconds: float, seed: int) -> list[PlannedTake]:
     """Further training takes; `seed` is the first that no other take has."""
-    return [Take(setting, "train", seconds, seed + number) for number, setting in enumerate(chosen)]
+    return [PlannedTake(setting, "train", seconds, seed + number) for number, setting in enumerate(chosen)]
 
 
 def settable(control: Control, value: float) -> float:

@@ -37,7 +37,7 @@ class Levels:
         return not self.clipped and self.at_least <= 0 <= self.at_most
 
 
-class Session:
+class CaptureSession:
     """Plays and records for a folder.
 
     Args:

@@ -30,7 +30,7 @@ def modulation(layer: GatedFiLM, source: Source) -> Affine:
 
 @inner
 def run(plan, v, weights, at, state, modulations, mod_step, frames):
-    """h += glu(gate((h + shift) scale)), shift and scale from the modulations."""
+    """h += glu(gate((h + shift) scale)), (frames, lanes); shift, then scale, (lanes,), of frame f at modulations + f step."""
     lanes = plan.lanes
     for f in range(frames):
         for o in range(0, lanes, LANES):

@@ -52,26 +52,27 @@ class Plan(NamedTuple):
     channel_size: int
 
 
+# `lanes` is the network's width; levels are linear, of full scale, logarithms are nepers
 VOICE = (
-    Row("hop_phase", lambda _: 1),
-    Row("tile_phase", lambda _: 1),
+    Row("hop_phase", lambda _: 1),  # samples of the hop that is under way
+    Row("tile_phase", lambda _: 1),  # and of the tile
     Row("gliding", lambda _: 1),  # frames until the controls have arrived
     Row("lowest", lambda _: 1, UNHEARD),  # gain, since somebody set it
-    Row("position", lambda plan: plan.knobs + MIXES, None),  # of the knobs, then wet and dry
-    Row("target", lambda plan: plan.knobs + MIXES, None),
-    Row("window", lambda _: 2 * (FRAMES + WINDOW - 1)),  # peak and power of hops; the first rows are remembered
-    Row("key", lambda plan: (FRAMES + 1) * plan.hop_lanes),  # what the detectors hear, a row a hop
-    Row("side_chain", lambda _: side_chain.STATE.end),
-    Row("scans", lambda plan: plan.blocks * plan.states * plan.lanes),
-    Row("modulations", lambda plan: FRAMES * plan.modulation, None),  # a row a frame; the first is remembered
-    Row("ends", lambda _: (1 + MIXES) * ENDS, None),  # gain, wet, dry: at the ends of hops
-    Row("condition", lambda plan: plan.knobs + plan.hidden_lanes),  # from here on scratch
-    Row("features", lambda _: FEATURES * LANES),  # feature k of frame f at 16 k + f
-    Row("h", lambda plan: FRAMES * plan.lanes),
-    Row("wide", lambda plan: FRAMES * 2 * plan.lanes),
-    Row("steps", lambda plan: FRAMES * (plan.lanes + plan.bc_lanes)),
-    Row("bent", lambda plan: FRAMES * plan.lanes),
-    Row("sounding", lambda plan: 4 * sounding_size(plan)),  # gain, wet, dry and the audio of a channel, a row each
+    Row("position", lambda plan: plan.knobs + MIXES, None),  # of the knobs, -1 to 1, then wet and dry level
+    Row("target", lambda plan: plan.knobs + MIXES, None),  # where they glide to
+    Row("window", lambda _: 2 * (FRAMES + WINDOW - 1)),  # (hops, 2): peak and power; the first rows are remembered
+    Row("key", lambda plan: (FRAMES + 1) * plan.hop_lanes),  # (hops, hop_lanes): what the detectors hear
+    Row("side_chain", lambda _: side_chain.STATE.end),  # see `side_chain.STATES`
+    Row("scans", lambda plan: plan.blocks * plan.states * plan.lanes),  # (blocks, states, lanes)
+    Row("modulations", lambda plan: FRAMES * plan.modulation, None),  # (frames, modulation); the first row is remembered
+    Row("ends", lambda _: (1 + MIXES) * ENDS, None),  # (3, ENDS): gain, wet, dry at the ends of hops
+    Row("condition", lambda plan: plan.knobs + plan.hidden_lanes),  # knobs, hidden units; from here on scratch
+    Row("features", lambda _: FEATURES * LANES),  # (features, frames)
+    Row("h", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): what goes from layer to layer
+    Row("wide", lambda plan: FRAMES * 2 * plan.lanes),  # (frames, 2 lanes): before a gate
+    Row("steps", lambda plan: FRAMES * (plan.lanes + plan.bc_lanes)),  # (frames, lanes + bc_lanes): dt, B, C
+    Row("bent", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): after FiLM, or out of a scan
+    Row("sounding", lambda plan: 4 * sounding_size(plan)),  # (4, sounding_size): gain, wet, dry, audio
 )
 CHANNEL = (
     Row("tile"),  # the samples of the tile that are known, zeros after them

@@ -56,7 +56,10 @@ def modulation(block: Block, source: Source) -> Affine:
 
 @inner
 def run(plan, v, b, weights, at, state, scan, modulations, mod_step, frames):
-    """h += S6(h), with the step sizes shifted by the modulations; the scan's memory (states, lanes) lies at `scan`."""
+    """h += S6(h), (frames, lanes), with the step sizes of frame f shifted by what lies at modulations + f mod_step, (lanes,).
+
+    The scan's memory, (states, lanes), lies at `scan`; `at` is where the block's weights begin, `b` are the offsets in them.
+    """
     lanes, states = plan.lanes, plan.states
     step_row = lanes + plan.bc_lanes
     dense.run(weights, at + b.s6_input, state, v.h, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)

@@ -158,7 +158,7 @@ def modulation(source: Source) -> Affine:
 
 @inner
 def _rate(log_seconds, step_s):
-    """How far a one-pole filter of that time constant goes in a step."""
+    """How far a one-pole filter of that time constant, the logarithm of seconds, goes in a step of `step_s` seconds, 0 to 1."""
     return splat(_ZERO) - expm1(fma(exp(splat(_ZERO) - log_seconds), _ZERO - step_s, _ZERO - _LEAST))
 
 
@@ -169,7 +169,7 @@ def _positive(x):
 
 @inner
 def modulate(weights, constants, state, row):
-    """From what the knobs add up to in `row` to rates, curves and mixes, in place."""
+    """From what the knobs add up to, (SET.end,) at `row`, to rates a step, curves in nepers and mixes, in place."""
     sample_s, frame_s = weights[constants + CONSTANT.sample_s], weights[constants + CONSTANT.frame_s]
     for part in _SAMPLE_RATES:
         store(state, row + part, _rate(load(state, row + part), sample_s))
@@ -197,7 +197,7 @@ def modulate(weights, constants, state, row):
 
 @inner
 def _curve(state, row, level):
-    """The reductions that the gain computers ask for at a level, in nepers."""
+    """The reductions in nepers that the gain computers ask for, a lane each, at a level in nepers."""
     knee, most = load(state, row + SET.knee), load(state, row + SET.range)
     bent = fma(load(state, row + SET.slope) * knee, softplus((level - load(state, row + SET.threshold)) / knee), _LEAST)
     return most * (splat(_ZERO) - expm1((splat(_ZERO) - bent) / most))
@@ -244,7 +244,7 @@ def _detect(weights, constants, state, key, hop, side, row):
 
 @inner
 def _compute(weights, constants, state, side, row, features, first, f):
-    """The gain computers and their ballistics for a frame."""
+    """The gain computers, a lane each, and their ballistics for frame f."""
     mixed = splat(_FLOOR)
     for k in range(DETECTORS):
         mixed = fma(load_one(state, side + STATE.amplitude + k), load(state, row + SET.mixes + k * LANES), mixed)

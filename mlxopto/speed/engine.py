@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -78,6 +78,36 @@ class Contender:
     run: Callable[[int], float]
 
 
+class EngineRow(TypedDict):
+    """The live callback of a model with so many channels, in blocks of so many samples."""
+
+    model: str
+    channels: int
+    block: int
+    ns_per_sample: float
+    real_time_factor: float
+    block_us_median: float
+    block_us_p999: float
+
+
+class MlxRow(TypedDict):
+    """The network through MLX on a device, on a sequence of so many samples; no gradients of long ones."""
+
+    device: str
+    length: int
+    forward_ns_per_sample: float
+    train_ns_per_sample: float | None
+
+
+class PeerRow(TypedDict):
+    """An engine beside ours."""
+
+    name: str
+    block: int
+    ns_per_sample: float
+    real_time_factor: float
+
+
 def in_turns(contenders: list[Contender], turns: int = _TURNS) -> list[float]:
     """The median ns a sample of each, in turns of 20 ms, so that what else the machine does meets all of them."""
     calls = [max(1, int(_TURN_NS / (c.run(3) * c.block))) for c in contenders]
@@ -85,9 +115,9 @@ def in_turns(contenders: list[Contender], turns: int = _TURNS) -> list[float]:
     return [float(np.median(row)) for row in zip(*times, strict=True)]
 
 
-def engine_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
+def engine_rows(compressor: Compressor, tell: Tell) -> list[EngineRow]:
     """The callback by channels and block size."""
-    rows = []
+    rows: list[EngineRow] = []
     for channels in (1, 2):
         tell(f"engine, {channels} channel{'s' if channels > 1 else ''}")
         timers = [BlockTimer(compressor, channels, block) for block in BLOCKS]
@@ -108,9 +138,9 @@ def engine_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
     return rows
 
 
-def mlx_rows(compressor: Compressor, tell: Tell) -> list[dict[str, Any]]:
+def mlx_rows(compressor: Compressor, tell: Tell) -> list[MlxRow]:
     """The network through MLX by device and length of the sequence: forward, and forward with gradients of all weights."""
-    rows = []
+    rows: list[MlxRow] = []
     devices = [mx.Device(mx.cpu)] + ([mx.Device(mx.gpu)] if mx.metal.is_available() or mx.cuda.is_available() else [])
     for device in devices:
         name = "cpu" if device == mx.Device(mx.cpu) else "gpu"
@@ -167,12 +197,12 @@ def startup() -> dict[str, float]:
     return {"import_s": round(min(imports), 3), "first_block_s": round(min(first), 3)}
 
 
-def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[dict[str, Any]], list[str]]:
+def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[PeerRow], list[str]]:
     """Other engines and ours in the same turns, and a sentence for each that is not installed.
 
     ns a sample by the wall clock.
     """
-    found: list[dict[str, Any]] = []
+    found: list[PeerRow] = []
     absent: list[str] = []
     for block in (64, 4096):
         tell(f"peers, blocks of {block}")

@@ -12,10 +12,10 @@ from mlx.utils import tree_map
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, State
 from mlxopto.scan import gpu
+from mlxopto.training.chunks import Chunk
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.step import StepResult, completed, objective
-from mlxopto.training.stream import Chunk
 
 
 class GpuStep:

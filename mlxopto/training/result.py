@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import mlxopto
 from mlxopto import files, weights
@@ -21,6 +21,22 @@ from mlxopto.training.scores import errors
 
 RESULT = "result.json"
 WEIGHTS = f"weights{weights.SUFFIX}"
+
+
+class RunResult(TypedDict, total=False):
+    """A result.json. `test` and `calibration` hold rounded `Scores` by split or moment, `takes` rows of `Errors` by split."""
+
+    run: str
+    weights: str
+    arch: str
+    parameters: int
+    steps: int
+    seconds: float
+    audio_seconds_per_second: float
+    calibration: dict[str, dict[str, Any]]
+    test: dict[str, dict[str, Any]]
+    takes: dict[str, list[dict[str, Any]]]
+    diverged: str  # alone, where a study's run came to nothing: why
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class _Result:
     calibration: dict[str, _Medians] = field(default_factory=dict)
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
+def finished(folder: Path) -> RunResult | None:
     """The result of a run that has ended, None of any other; raises RequestError if it is damaged."""
     path = folder / RESULT
     if not path.is_file():
@@ -66,7 +82,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
             documents.typed(result, _Result, str(path), others=True)
     except RequestError as error:
         raise RequestError(f"{path} is damaged; without it, --resume makes it again: {error}") from error
-    return result
+    return cast(RunResult, result)
 
 
 def conclude(
@@ -75,10 +91,10 @@ def conclude(
     source: Source,
     model: Network,
     training: dict[str, Any],
-    figures: dict[str, Any],
+    figures: RunResult,
     log: Path | None,
     pictures: bool,
-) -> dict[str, Any]:
+) -> RunResult:
     """Tests the model and writes its weights, pictures and result."""
     found = {split: errors(model, source.panel, source.sample_rate, takes) for split, takes in source.test.items() if takes}
     test = {split: scored.scores().rounded() for split, scored in found.items()}
@@ -95,7 +111,7 @@ def conclude(
         mlxopto=mlxopto.__version__,
     )
     weights.save(folder / WEIGHTS, model, card)
-    result = {
+    result: RunResult = {
         "run": str(folder),
         "weights": str(folder / WEIGHTS),
         "arch": config.arch,

@@ -29,7 +29,7 @@ from mlxopto.training import calibration, checkpoint
 from mlxopto.training.budget import measured
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
-from mlxopto.training.result import RESULT, WEIGHTS, conclude, finished
+from mlxopto.training.result import RESULT, WEIGHTS, RunResult, conclude, finished
 from mlxopto.training.scores import Scores, errors
 from mlxopto.training.source import fingerprint, open_source
 from mlxopto.training.step import DEVICES, StepResult
@@ -42,6 +42,7 @@ __all__ = [  # what a run is to the rest of the program
     "RESULT",
     "WEIGHTS",
     "Progress",
+    "RunResult",
     "engine",
     "fingerprint",
     "finished",
@@ -78,7 +79,7 @@ def _silent(_remark: str) -> None:
 
 def train(
     config: TrainConfig, folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent
-) -> dict[str, Any] | None:
+) -> RunResult | None:
     """Trains from the start into a new folder and returns the result, as in result.json, on the first rank; None on the others.
 
     Raises:
@@ -110,9 +111,7 @@ def train(
             return _Run(folder, trainer, fingerprint(source), report, ranks, pictures).go()
 
 
-def resume(
-    folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent
-) -> dict[str, Any] | None:
+def resume(folder: Path, report: Report, ranks: Ranks = ALONE, pictures: bool = True, tell: Tell = _silent) -> RunResult | None:
     """Goes on with an interrupted run, to the same weights as if it had not been; a finished run only gives its result.
 
     Raises:
@@ -181,7 +180,7 @@ class _Run:
             with (self.folder / LOG).open("ab") as log:  # made anew where it is gone
                 log.truncate(min(log_bytes, log.tell()))
 
-    def go(self) -> dict[str, Any] | None:
+    def go(self) -> RunResult | None:
         steps, saved = self.config.steps, time.monotonic()
         recent: list[StepResult] = []
         with self._open_log() as log:
@@ -257,7 +256,7 @@ class _Run:
         if self.ranks.first:
             checkpoint.save(self.folder / CHECKPOINT, arrays, {**self.trainer.progress(), **extra})
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self) -> RunResult:
         config, source, seconds = self.config, self.trainer.source, self.seconds
         training = {
             "data": source.description,
@@ -267,7 +266,7 @@ class _Run:
             "seed": config.seed,
             "init": config.init,
         }
-        figures = {
+        figures: RunResult = {
             "steps": config.steps,
             "seconds": round(seconds, 1),
             "audio_seconds_per_second": round(config.steps * self.step_audio_s / seconds, 1),
@@ -293,9 +292,7 @@ def _begun(folder: Path, config: TrainConfig) -> Iterator[None]:
         yield
 
 
-def _calibrated(
-    config: TrainConfig, source: Source, model: Network, folder: Path, report: Report, pictures: bool
-) -> dict[str, Any]:
+def _calibrated(config: TrainConfig, source: Source, model: Network, folder: Path, report: Report, pictures: bool) -> RunResult:
     """Few-shot calibration instead of a run of steps."""
     takes = _listened_to(source)
     calibration.check(model, takes, source.sample_rate)
@@ -318,7 +315,7 @@ def _calibrated(
         "seconds": round(seconds),
         "calibrated_from": config.init,
     }
-    figures = {"seconds": round(seconds, 1), "calibration": {"before": before.rounded(), "after": after.rounded()}}
+    figures: RunResult = {"seconds": round(seconds, 1), "calibration": {"before": before.rounded(), "after": after.rounded()}}
     return conclude(folder, config, source, model, training, figures, None, pictures)
 
 

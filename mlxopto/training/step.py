@@ -9,9 +9,9 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from mlxopto.models import Network, State
+from mlxopto.training.chunks import Chunk
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.loss import gain_loss, waveform_loss
-from mlxopto.training.stream import Chunk
 
 DEVICES = {"cpu": mx.cpu, "gpu": mx.gpu}  # by engine
 

@@ -12,6 +12,7 @@ from mlxopto import weights
 from mlxopto.data.takes import Source
 from mlxopto.errors import DivergedError, RequestError
 from mlxopto.models import Network, fresh
+from mlxopto.training.chunks import ChunkStream
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.cpu_step import CpuStep
 from mlxopto.training.gpu_step import GpuStep
@@ -19,7 +20,6 @@ from mlxopto.training.ranks import ALONE, Ranks
 from mlxopto.training.schedule import learning_rate
 from mlxopto.training.scores import Scores, errors
 from mlxopto.training.step import Step, StepResult
-from mlxopto.training.stream import Stream
 
 PATIENCE_WITH_NAN = 20  # steps in a row whose gradient is not finite before a run counts as diverged
 
@@ -39,7 +39,7 @@ class Trainer:
         # eps: a parameter that changes nothing yet must not be moved by rounding
         self._optimizer = optim.AdamW(self._highest_rate, betas=[0.9, 0.99], eps=1e-6, weight_decay=config.weight_decay)
         self._optimizer.init(self.model.trainable_parameters())
-        self._stream = Stream(source, config.batch, config.frames * self.model.frame, ranks)
+        self._stream = ChunkStream(source, config.batch, config.frames * self.model.frame, ranks)
         self._step: Step
         if config.engine == "gpu":
             self._step = GpuStep(config, self.model, self._optimizer, ranks)

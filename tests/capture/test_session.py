@@ -12,7 +12,7 @@ import pytest
 
 from mlxopto.capture import plan
 from mlxopto.capture.folder import CaptureFolder
-from mlxopto.capture.session import TRIES, Session, moved_db
+from mlxopto.capture.session import TRIES, CaptureSession, moved_db
 from mlxopto.data.captures import CaptureSource
 from mlxopto.devices import Device, device
 from mlxopto.errors import RequestError, WorkError
@@ -27,7 +27,7 @@ def begun(path) -> CaptureFolder:
     return CaptureFolder.create(path, ("my-unit", panel, 18.0), RATE, takes)
 
 
-def record(session: Session, rack: Rack, number: int) -> None:
+def record(session: CaptureSession, rack: Rack, number: int) -> None:
     rack.setting = session.folder.takes[number].setting
     checked = session.record(number)
     assert not checked.problems
@@ -37,7 +37,7 @@ def record(session: Session, rack: Rack, number: int) -> None:
 
 def test_a_session_makes_a_folder_to_train_on(tmp_path):
     rack, folder = Rack(delay=500.0, gain=-0.3), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     for number in folder.pending:
@@ -54,7 +54,7 @@ def test_a_session_makes_a_folder_to_train_on(tmp_path):
 
 def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_path):
     rack, folder = Rack(), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     first = session.set_up()
     session.accept()
     for number in (0, 1, 3):
@@ -66,7 +66,7 @@ def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_pat
     assert later.last_setup == first
     new = {**later.takes[-1].setting, "threshold": 3.0}
     later.add(plan.more([new], 2.0, 99))
-    assert CaptureFolder(tmp_path / "captures").takes[-1] == plan.Take(new, "train", 2.0, 99)
+    assert CaptureFolder(tmp_path / "captures").takes[-1] == plan.PlannedTake(new, "train", 2.0, 99)
     with pytest.raises(RequestError, match="holds something already; go on with --resume"):
         begun(tmp_path / "captures")
 
@@ -74,18 +74,18 @@ def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_pat
 def test_an_input_gain_that_moved_between_sessions_is_measured(tmp_path):
     rack, folder = Rack(gain=0.3), begun(tmp_path / "captures")
     rack.setting = folder.takes[0].setting
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     record(session, rack, 0)
     rack.setting, rack.gain = folder.takes[0].setting, 0.25
-    now = Session(rack, CaptureFolder(tmp_path / "captures")).set_up()
+    now = CaptureSession(rack, CaptureFolder(tmp_path / "captures")).set_up()
     assert moved_db(folder.first_setup, now) == pytest.approx(20 * np.log10(0.25 / 0.3), abs=0.01)
 
 
 def test_drop_outs_that_are_reported_are_recorded_again_without_asking(tmp_path):
     rack, folder = Rack(), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     plays = rack.plays
@@ -98,7 +98,7 @@ def test_drop_outs_that_are_reported_are_recorded_again_without_asking(tmp_path)
 
 def test_two_takes_at_one_setting_are_apart_by_silence_and_not_taken_for_a_mistake(tmp_path):
     rack, folder = Rack(), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     seen = next(number for number, take in enumerate(folder.takes) if take.split == "seen")
@@ -108,36 +108,36 @@ def test_two_takes_at_one_setting_are_apart_by_silence_and_not_taken_for_a_mista
 
 def test_levels_say_how_far_to_turn(tmp_path):
     folder = begun(tmp_path / "captures")
-    assert Session(Rack(gain=0.5), folder).levels().good
-    low = Session(Rack(gain=0.05), folder).levels()
+    assert CaptureSession(Rack(gain=0.5), folder).levels().good
+    low = CaptureSession(Rack(gain=0.05), folder).levels()
     assert not low.good
     assert (low.at_least, low.at_most) == (pytest.approx(-12 - low.peak), pytest.approx(-1 - low.peak))
     assert 10 < low.at_least < low.at_most
     clipping = Rack(gain=3.0)
     clipping.faults = [lambda y: np.clip(y, -1, 1)]
-    levels = Session(clipping, folder).levels()
+    levels = CaptureSession(clipping, folder).levels()
     assert levels.clipped > 100
     assert not levels.good
     with pytest.raises(WorkError, match="nothing comes back"):
-        Session(Rack(gain=0.0, noise=0), folder).levels()
+        CaptureSession(Rack(gain=0.0, noise=0), folder).levels()
 
 
 def test_later_sessions_align_as_the_first_did(tmp_path):
     """Half a sample would be rounded up one day and down the other."""
     rack, folder = Rack(delay=1000.45), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     assert session.set_up().aligned_by == 1000
     session.accept()
     assert folder.first_setup is None
     record(session, rack, 0)
     for delay, aligned_by in ((1000.55, 1000), (1064.55, 1064), (999.9, 999)):
         rack.delay = delay
-        assert Session(rack, CaptureFolder(tmp_path / "captures")).set_up().aligned_by == aligned_by
+        assert CaptureSession(rack, CaptureFolder(tmp_path / "captures")).set_up().aligned_by == aligned_by
 
 
 def test_a_cable_in_the_units_place_keeps_the_units_own_delay_apart(tmp_path):
     rack, folder = Rack(delay=500.3), begun(tmp_path / "captures")
-    session, unit = Session(rack, folder), rack.unit
+    session, unit = CaptureSession(rack, folder), rack.unit
     rack.unit = Device("cable", "", unit.panel, lambda x, rate, setting: x, 20.0)
     alone = session.interface_delay()
     assert alone == pytest.approx(500.3, abs=0.01)
@@ -151,7 +151,7 @@ def test_a_cable_in_the_units_place_keeps_the_units_own_delay_apart(tmp_path):
 def test_every_take_begins_with_the_unit_at_rest(tmp_path, monkeypatch):
     """Silence is played as long as the last sound is not long past."""
     rack, folder = Rack(), begun(tmp_path / "captures")
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     begins = []
@@ -174,9 +174,9 @@ import sys
 from pathlib import Path
 from tests.capture.rack import Rack
 from tests.capture.test_session import begun, record
-from mlxopto.capture.session import Session
+from mlxopto.capture.session import CaptureSession
 rack, folder = Rack(), begun(Path(sys.argv[1]))
-session = Session(rack, folder)
+session = CaptureSession(rack, folder)
 session.set_up()
 session.accept()
 for number in folder.pending:
@@ -196,7 +196,7 @@ def test_killed_in_the_middle_of_a_take_it_keeps_all_before(tmp_path):
     folder = CaptureFolder(path)
     assert {0, 1, 2, 3, 4} <= folder.kept <= {0, 1, 2, 3, 4, 5}
     rack = Rack()
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     for number in folder.pending:

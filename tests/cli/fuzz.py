@@ -33,7 +33,7 @@ from mlxopto_cli.app import main
 
 from mlxopto import presets, weights
 from mlxopto.capture.folder import CaptureFolder
-from mlxopto.capture.plan import Take
+from mlxopto.capture.plan import PlannedTake
 from mlxopto.controls import Control, Panel
 from mlxopto.data.captures import panel_document
 from mlxopto.errors import MlxoptoError
@@ -241,7 +241,7 @@ class Fuzz:
 
     def session(self) -> Callable[[], object]:
         """A capture session's folder; by the library, because the command wants an audio interface."""
-        takes = [Take(PANEL.setting({}), "train", 2.0, 1), Take(PANEL.setting({"attack": 5}), "val", 2.0, 2)]
+        takes = [PlannedTake(PANEL.setting({}), "train", 2.0, 1), PlannedTake(PANEL.setting({"attack": 5}), "val", 2.0, 2)]
         folder = CaptureFolder.create(self.folder / "in", ("unit", PANEL, None), 48000, takes)
         name = self.rng.choice(("capture.json", "device.json"))
         document = json.loads((folder.folder / name).read_text())

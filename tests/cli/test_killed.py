@@ -32,13 +32,13 @@ import sys
 from pathlib import Path
 from mlxopto import files
 from mlxopto.capture.folder import CaptureFolder
-from mlxopto.capture.session import Session
+from mlxopto.capture.session import CaptureSession
 from tests.capture.rack import Rack
 from tests.capture.test_session import begun, record
 path = Path(sys.argv[1])
 rack, folder = Rack(), CaptureFolder(path) if (path / "capture.json").exists() else begun(path)
 with files.alone_in(path):
-    session = Session(rack, folder)
+    session = CaptureSession(rack, folder)
     session.set_up()
     session.accept()
     for number in folder.pending:

@@ -13,9 +13,9 @@ import pytest
 from mlxopto.data.virtual import VirtualSource
 from mlxopto.devices import device
 from mlxopto.errors import RequestError
+from mlxopto.training.chunks import ChunkStream
 from mlxopto.training.config import TrainConfig
 from mlxopto.training.ranks import ALONE, Ranks
-from mlxopto.training.stream import Stream
 from mlxopto.training.trainer import Trainer
 from tests.training.two_ranks import AFTER, BEFORE, losses
 
@@ -56,7 +56,9 @@ def test_the_command_line_trains_on_two_ranks_and_one_of_them_speaks(tmp_path):
 
 def test_every_rank_plays_its_own_slots_of_the_whole_batch():
     source = VirtualSource(device("la2a"), 48000, 0, settings=6, takes=2, pool_s=30.0)
-    whole, *parts = (Stream(source, batch, 40_000, ranks) for batch, ranks in ((6, ALONE), (3, Ranks(0, 2)), (3, Ranks(1, 2))))
+    whole, *parts = (
+        ChunkStream(source, batch, 40_000, ranks) for batch, ranks in ((6, ALONE), (3, Ranks(0, 2)), (3, Ranks(1, 2)))
+    )
     for _ in range(30):  # beyond the longest sequence
         chunk, halves = whole.next(), [part.next() for part in parts]
         for name in ("x", "y", "controls", "power", "starts"):

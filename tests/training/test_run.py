@@ -20,8 +20,8 @@ from mlxopto.data.captures import CaptureSource
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.metrics import esr
 from mlxopto.training import run
+from mlxopto.training.chunks import ChunkStream
 from mlxopto.training.config import TrainConfig
-from mlxopto.training.stream import Stream
 from mlxopto.training.trainer import Trainer
 from tests.benchmarks.accuracy import constant_gain_esr
 from tests.conftest import shared
@@ -226,13 +226,13 @@ def test_divergence_ends_a_run_with_a_sentence(captures, monkeypatch):
 
 def test_a_stream_restored_goes_on_with_the_same_chunks(captures):
     source = CaptureSource(captures, 0)
-    stream = Stream(source, 3, 4096)
+    stream = ChunkStream(source, 3, 4096)
     for _ in range(50):
         stream.next()
     position = json.loads(json.dumps(stream.position()))
     expected = [stream.next() for _ in range(60)]
     stream.close()
-    other = Stream(source, 3, 4096)
+    other = ChunkStream(source, 3, 4096)
     other.restore(position)
     for chunk in expected:
         again = other.next()
@@ -244,7 +244,7 @@ def test_a_stream_restored_goes_on_with_the_same_chunks(captures):
 def test_a_stream_plays_each_sequence_in_order_from_its_start(captures):
     """Joined chunks of a slot are the source's sequences, less what does not fill a chunk."""
     source = CaptureSource(captures, 0)
-    stream = Stream(source, 1, 4096)
+    stream = ChunkStream(source, 1, 4096)
     chunks = [stream.next() for _ in range(70)]
     stream.close()
     starts = [i for i, chunk in enumerate(chunks) if chunk.starts[0]]

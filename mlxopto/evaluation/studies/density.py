@@ -12,6 +12,7 @@ import numpy as np
 
 from mlxopto.evaluation.statistics import rank_correlation, rank_correlation_interval, rank_correlation_p
 from mlxopto.evaluation.studies.runs import (
+    Results,
     Runs,
     Study,
     budgeted,
@@ -53,7 +54,7 @@ def _plan(study: Study) -> Runs:
     }
 
 
-def correlated(runs: Runs, results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def correlated(runs: Runs, results: Results) -> list[dict[str, Any]]:
     """For each device: every run's settings, parameters and errors, and Spearman's correlation of settings and errors."""
     found = []
     for device in dict.fromkeys(label(config) for config in runs.values()):

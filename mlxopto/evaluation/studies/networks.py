@@ -12,6 +12,7 @@ import numpy as np
 from mlxopto.errors import RequestError
 from mlxopto.evaluation.statistics import nested_interval
 from mlxopto.evaluation.studies.runs import (
+    Results,
     Runs,
     Study,
     budgeted,
@@ -63,11 +64,11 @@ def _plan(study: Study) -> Runs:
     }
 
 
-def compared(runs: Runs, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def compared(runs: Runs, results: Results) -> dict[str, Any]:
     """{"rows": one for each data and network, "tests": pairs of networks, run by run and take by take}."""
     rows, tests = [], []
     for data in dict.fromkeys(label(config) for config in runs.values()):
-        mine: dict[str, dict[int, dict[str, Any]]] = {arch: {} for arch in ARCHITECTURES}
+        mine: dict[str, dict[int, run.RunResult]] = {arch: {} for arch in ARCHITECTURES}
         for name, config in runs.items():
             if label(config) == data:
                 mine[config.arch][config.seed] = results[name]
@@ -88,7 +89,7 @@ def _row(data: str, arch: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _tests(data: str, mine: dict[str, dict[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _tests(data: str, mine: dict[str, dict[int, run.RunResult]]) -> Iterator[dict[str, Any]]:
     """The claim's pairs, recurrent against memoryless, opto against each: ratio of geometric mean ESR on unseen settings.
 
     Both networks of a pair have had the same seed's data, so that the ratio is taken by take.

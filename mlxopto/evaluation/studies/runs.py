@@ -27,6 +27,7 @@ SMALLEST_ESR = 1e-15  # what counts as this in logarithms
 
 Tell = Callable[[str], None]
 Runs = dict[str, TrainConfig]  # by the name of their folder
+Results = dict[str, run.RunResult]  # by name, of those that came to an end
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Study:
             files.write_text(self.folder / REPORT, report)
             getattr(pictures, name)(self.folder / f"{name}.png", document)
 
-    def trained(self, name: str, make: Callable[[], Runs]) -> tuple[Runs, dict[str, dict[str, Any]]]:
+    def trained(self, name: str, make: Callable[[], Runs]) -> tuple[Runs, Results]:
         """The runs of a study that trains, and the results of those that did not diverge.
 
         Raises:
@@ -141,7 +142,7 @@ def budgeted(config: TrainConfig, source: Source, study: Study) -> TrainConfig:
     return run.measured(config, source)
 
 
-def complete(study: Study, runs: Runs) -> dict[str, dict[str, Any]]:
+def complete(study: Study, runs: Runs) -> Results:
     """Trains what is not done yet, this rank's share of it, and gives the results by name; runs that diverged have none.
 
     Raises:
@@ -176,13 +177,13 @@ def _quiet(_progress: run.Progress) -> None:
     """A study tells of runs, not of steps."""
 
 
-def take_errors(result: dict[str, Any], split: str, metric: str) -> np.ndarray:
+def take_errors(result: run.RunResult, split: str, metric: str) -> np.ndarray:
     """A metric of every test take of a run, what is not a number left out."""
     values = np.array([take[metric] for take in result["takes"].get(split, [])], np.float64)
     return values[np.isfinite(values)]
 
 
-def summary(results: Sequence[dict[str, Any]], split: str) -> dict[str, Any] | None:
+def summary(results: Sequence[run.RunResult], split: str) -> dict[str, Any] | None:
     """Geometric mean ESR and mean gain error over runs and their takes, with intervals; None without takes."""
     esr = [take_errors(result, split, "esr") for result in results]
     gain = [take_errors(result, split, "gain_error_db") for result in results]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlxopto.devices import DEVICES
 from mlxopto.evaluation.studies.runs import (
+    Results,
     Runs,
     Study,
     budgeted,
@@ -45,7 +46,7 @@ def _plan(study: Study) -> Runs:
     }
 
 
-def rows(runs: Runs, results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(runs: Runs, results: Results) -> list[dict[str, Any]]:
     """One for each unit: errors on seen and unseen settings, and every unseen take's."""
     found = []
     for device in dict.fromkeys(label(config) for config in runs.values()):

@@ -40,7 +40,7 @@ class Chunk:
         return Chunk(**{name: change(array) for name, array in vars(self).items()})
 
 
-class Stream:
+class ChunkStream:
     """Endless chunks from a source; `position` and `restore` make it resumable.
 
     Slot s of all slots, those of other ranks included, plays the sequences s, s + slots, s + 2 slots and so on, so that what a
