@@ -77,7 +77,7 @@ def compared(runs: Runs, results: Results) -> dict[str, Any]:
     return {"rows": rows, "tests": tests}
 
 
-def _row(data: str, arch: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(data: str, arch: str, results: list[run.RunResult]) -> dict[str, Any]:
     return {
         "data": data,
         "arch": arch,
