@@ -30,6 +30,7 @@ from . import (
     import_checkpoint,
     live,
     match,
+    measure,
     models,
     render,
     study,
@@ -76,7 +77,17 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (render.render, live.live, match.match, devices.devices, train.train, models.models, bench.bench, study.study):
+for command in (
+    render.render,
+    live.live,
+    match.match,
+    devices.devices,
+    train.train,
+    models.models,
+    measure.measure,
+    bench.bench,
+    study.study,
+):
     app.command(command.__name__)(_interruptible(command))
 
 

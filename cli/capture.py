@@ -60,6 +60,9 @@ def capture(
     seconds: Annotated[
         float | None, typer.Option(min=2, max=600, help="Of programme material at each setting. [default: 20]")
     ] = None,
+    measured: Annotated[
+        bool, flag("--measure", help="Record the passage of `mlxopto measure` too: four minutes at the default setting.")
+    ] = False,
     loopback: Annotated[
         bool, flag("--loopback", help="First measure the interface's own delay, with a cable in the unit's place.")
     ] = False,
@@ -82,14 +85,24 @@ def capture(
 
     with ExitStack() as work:
         if resume:
-            begun = _begun(out, {"device-file": device_file, "settings": settings, "seconds": seconds, "rate": rate}, work)
+            begun = _begun(
+                out,
+                {
+                    "device-file": device_file,
+                    "settings": settings,
+                    "seconds": seconds,
+                    "rate": rate,
+                    "measure": measured or None,
+                },
+                work,
+            )
         elif device_file is None:
             raise RequestError("mlxopto capture needs --device-file, the unit's controls; `mlxopto capture init` writes one")
         else:
             begun, unit = None, load_panel(device_file)
         sample_rate = begun.sample_rate if begun else rate or RATE
         interface = work.enter_context(Interface(input_, output, sample_rate, input_channel, output_channel, block))
-        folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS, work)
+        folder = begun or _begin(out, unit, sample_rate, settings or SETTINGS, seconds or SECONDS, measured, work)
         console.print(f"{folder.name}: {interface.description}, {folder.sample_rate} Hz")
         try:
             _run(CaptureSession(interface, folder), folder, loopback)
@@ -116,10 +129,13 @@ def _begun(out: Path | None, given: dict[str, object], work: ExitStack) -> Captu
     return CaptureFolder(out)
 
 
-def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: float, work: ExitStack) -> CaptureFolder:
+def _begin(
+    out: Path | None, unit: Unit, rate: int, settings: int, seconds: float, measured: bool, work: ExitStack
+) -> CaptureFolder:
     from mlxopto import files
     from mlxopto.capture import plan
     from mlxopto.capture.folder import CaptureFolder
+    from mlxopto.response.passage import passage
 
     name, panel, _ = unit
     if out is None and not re.fullmatch(r"\w[\w .-]*", name):
@@ -128,7 +144,10 @@ def _begin(out: Path | None, unit: Unit, rate: int, settings: int, seconds: floa
     if len(chosen) < settings:
         chosen = [plan.middle(panel), *chosen]
         console.print(f"the panel has {len(chosen)} settings only, and each is recorded")
-    folder = CaptureFolder.create(out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds))
+    passage_s = len(passage(rate).x) / rate
+    folder = CaptureFolder.create(
+        out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds, passage_s if measured else 0.0)
+    )
     work.enter_context(files.alone_in(folder.folder))
     return folder
 
@@ -274,7 +293,12 @@ def _spoken(panel: Panel, setting: Setting) -> str:
 
 
 def _purpose(take: PlannedTake) -> str:
-    purposes = {"train": "training", "unseen": "test on a new setting", "seen": "test on new material"}
+    purposes = {
+        "train": "training",
+        "unseen": "test on a new setting",
+        "seen": "test on new material",
+        "measure": "measuring passage",
+    }
     return "validation again" if take.again else purposes.get(take.split, "validation")
 
 

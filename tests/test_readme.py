@@ -132,10 +132,11 @@ def promised(chapter: str) -> set[str]:
 
 def test_json_has_the_fields_that_are_promised(tmp_path, noise, weights_file):
     soundfile.write(tmp_path / "dry.wav", 0.3 * noise, 48000, "FLOAT")
-    variable = frozenset({"controls", "positions"})
+    variable = frozenset({"controls", "positions"})  # whose names are of a panel
     outputs = {
         "render": run("render", tmp_path / "dry.wav", "-o", tmp_path / "wet.wav", "--json"),
         "models": run("models", shutil.copy(weights_file, tmp_path / "m.safetensors"), "--check", "--json"),
+        "measure": run("measure", "cl1b", "--device", "cl1b", "--json"),
         "match": run("match", tmp_path / "dry.wav", tmp_path / "wet.wav", "--json"),
     }
     for name, result in outputs.items():

@@ -22,6 +22,7 @@ FLOORS = (
     ("compressor",),
     ("exchange", "portaudio", "render"),
     ("plots", "matching", "live"),
+    ("response",),
     ("training", "capture"),
     ("speed",),
     ("evaluation",),

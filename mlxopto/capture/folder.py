@@ -21,16 +21,17 @@ from mlxopto.capture import signals
 from mlxopto.capture.checks import Checked, Setup
 from mlxopto.capture.plan import PlannedTake
 from mlxopto.controls import Panel
-from mlxopto.data.captures import DEVICE, MANIFEST, load_panel, panel_document
+from mlxopto.data.captures import DEVICE, MANIFEST, MEASURED, load_panel, panel_document
 from mlxopto.errors import RequestError, WorkError
 from mlxopto.formats import documents
+from mlxopto.response.passage import passage
 
 PLAN = "capture.json"
 PARTS = ("in", "out")  # folders of recordings
 FORMAT = 1
 RATES = (1000, 768_001)  # Hz
 MOST_TAKES, LONGEST_TAKE_S = 100_000, 3600.0
-SPLITS = ("train", "val", "seen", "unseen")
+SPLITS = ("train", "val", "seen", "unseen", MEASURED)
 
 
 @dataclass
@@ -163,6 +164,8 @@ class CaptureFolder:
     def signal(self, number: int) -> np.ndarray:
         """What is played for a take, float32 (samples,)."""
         take = self.takes[number]
+        if take.split == MEASURED:
+            return signals.framed(passage(self.sample_rate).x, self.sample_rate)
         return signals.take(take.seconds, self.sample_rate, take.seed)
 
     def recorded(self, number: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlxopto.controls import Control, Panel, Setting
+from mlxopto.data.captures import MEASURED
 
 MOST_REPEATED = 1000  # in a row, until nothing new is expected
 STRETCH = 1.15  # how far the sequence reaches beyond the travel, so that ends are recorded too, and not only come near to
@@ -20,8 +21,8 @@ SEEN_SHARE = 0.5  # of a take's length has one for the test on seen settings
 class PlannedTake:
     """One recording to be made.
 
-    split: train, val, seen or unseen. seed: of its programme material. again: it repeats the take before, because what differs
-    between the two no model can learn.
+    split: train, val, seen, unseen or measure. seed: of its programme material. again: it repeats the take before, because what
+    differs between the two no model can learn.
     """
 
     setting: Setting
@@ -53,11 +54,15 @@ def middle(panel: Panel) -> Setting:
     return {control.name: settable(control, control.start) for control in panel.controls}
 
 
-def takes(panel: Panel, chosen: Sequence[Setting], seconds: float) -> list[PlannedTake]:
+def takes(panel: Panel, chosen: Sequence[Setting], seconds: float, measured_s: float = 0.0) -> list[PlannedTake]:
     """Validation twice at the panel's defaults, then the chosen settings: one in four for the test, another also on unheard
     material.
+
+    Args:
+        measured_s: of the passage by which the unit is measured, at the defaults too; 0 for none.
     """
     plan = [PlannedTake(middle(panel), "val", seconds, 0, again) for again in (False, True)]
+    plan += [PlannedTake(middle(panel), MEASURED, measured_s, 0)] if measured_s else []
     mixed = np.random.default_rng(0).permutation(len(chosen)).tolist()
     share = len(chosen) // 4
     unseen, seen = mixed[:share], mixed[share : 2 * share]

@@ -51,7 +51,11 @@ def sweeps_at(rate: int) -> list[int]:
 
 def take(seconds: float, rate: int, seed: int) -> np.ndarray:
     """One take: a sweep, the probe, programme material of that seed, a sweep."""
-    material = program.generate(seconds, rate, np.random.SeedSequence([2, seed]))
+    return framed(program.generate(seconds, rate, np.random.SeedSequence([2, seed])), rate)
+
+
+def framed(material: np.ndarray, rate: int) -> np.ndarray:
+    """Material with what every take has around it: a sweep and the probe before, a sweep behind."""
     return np.concatenate([sweep(rate), probe(rate), material, sweep(rate)])
 
 

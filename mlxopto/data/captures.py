@@ -3,7 +3,7 @@
     device.json     {"device": name, "controls": [{"name", "unit", "low", "high", "scale": lin | log | int, ...}],
                      "dbu_at_full_scale": optional}
     manifest.json   [{"input", "target": paths relative to the manifest, "controls": {name: {"value", "unit"}},
-                     "split": train | val | seen | unseen}]
+                     "split": train | val | seen | unseen | measure}]
 
 Other keys are allowed and kept out of the way. Everything is checked when a folder is loaded.
 """
@@ -28,7 +28,9 @@ from mlxopto.formats import documents
 from mlxopto.text import quoted
 
 DEVICE, MANIFEST = "device.json", "manifest.json"
+MEASURED = "measure"  # the split of a recording by which the unit is measured, on which nothing is trained or tested
 SPLITS = {"train": "train", "val": "val", "validation": "val", "seen": "seen", "unseen": "unseen", "test": "unseen"}
+SPLITS |= {MEASURED: MEASURED}
 READ_AHEAD = 8  # files that are kept while captures are read, because several may have one input
 _TAPERS = {"lin": "linear", "linear": "linear", "log": "log", "int": "steps", "steps": "steps", "choice": "steps"}
 
@@ -210,7 +212,7 @@ class CaptureSource:
         if not folder.is_dir():
             raise RequestError(f"{folder} is not a folder; a captures folder holds device.json and manifest.json")
         self.name, self.panel, self.dbu_at_full_scale = load_panel(folder / DEVICE)
-        captures = load_manifest(folder / MANIFEST, self.panel)
+        captures = [capture for capture in load_manifest(folder / MANIFEST, self.panel) if capture.split != MEASURED]
         self.sample_rate, takes, self.remarks = _read_all(folder, captures)
         parts: dict[str, list[Take]] = {split: [] for split in ("train", "val", "seen", "unseen")}
         for capture, take in zip(captures, takes, strict=True):

@@ -16,6 +16,9 @@ from mlxopto.capture.session import TRIES, CaptureSession, moved_db
 from mlxopto.data.captures import CaptureSource
 from mlxopto.devices import Device, device
 from mlxopto.errors import RequestError, WorkError
+from mlxopto.response import subjects
+from mlxopto.response.figures import memory_error_db
+from mlxopto.response.passage import passage
 from tests.capture.rack import RATE, Rack
 
 SETTINGS, SECONDS = 8, 2.0
@@ -50,6 +53,24 @@ def test_a_session_makes_a_folder_to_train_on(tmp_path):
         expected = 0.3 * rack.unit.process(take.x, RATE, take.setting)
         np.testing.assert_allclose(take.y, expected, atol=1e-4)  # the noise of the virtual interface
     assert 1e-10 < folder.repeatability_esr < 1e-5
+
+
+def test_the_passage_to_measure_by_is_recorded_and_measured(tmp_path):
+    rack, panel = Rack(noise=1e-6), device("vca").panel
+    takes = plan.takes(panel, [panel.setting({})], SECONDS, len(passage(RATE).x) / RATE)
+    folder = CaptureFolder.create(tmp_path / "captures", ("my-unit", panel, 18.0), RATE, takes)
+    session = CaptureSession(rack, folder)
+    session.set_up()
+    session.accept()
+    assert [take.split for take in takes] == ["val", "val", "measure", "train"]
+    record(session, rack, 2)
+    found = subjects.find(str(tmp_path / "captures"))
+    by_recording, unit = found.measure(found.setting), subjects.device("vca").measure(takes[2].setting)
+    assert found.setting == takes[2].setting
+    assert by_recording.ratio == pytest.approx(unit.ratio, rel=0.02)
+    assert max(memory_error_db(by_recording, unit)) < 0.1
+    for recorded, itself in zip(by_recording.static[8:], unit.static[8:], strict=True):
+        assert recorded.gain_db == pytest.approx(itself.gain_db + 20 * np.log10(0.3), abs=0.02)
 
 
 def test_it_goes_on_where_it_was_ended_and_with_settings_that_were_added(tmp_path):
