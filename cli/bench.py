@@ -14,7 +14,7 @@ from rich.table import Table
 from mlxopto.errors import RequestError
 
 from . import knobs
-from .display import console, drawing
+from .display import check_plot, console, drawing
 from .options import flag
 
 
@@ -30,7 +30,7 @@ def bench(
 
     mlxopto bench --peers --plot bench.png
     """
-    from mlxopto import compressor, files
+    from mlxopto import compressor
     from mlxopto.speed import engine as measure
 
     if on_gpu:
@@ -38,10 +38,7 @@ def bench(
             raise RequestError("--gpu stands alone; leave out --peers and --plot")
         _bench_gpu(model, as_json)
         return
-    if plot is not None:
-        if plot.suffix.lower() != ".png":
-            raise RequestError(f"--plot must name a .png file, got {plot}")
-        files.check_writable(plot, force)
+    check_plot(plot, force)
     loaded = compressor.load(model or knobs.DEFAULT_MODEL)
 
     def tell(what: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from mlxopto.errors import MlxoptoError, WorkError
+from mlxopto.errors import MlxoptoError, RequestError, WorkError
 from mlxopto.native import compiling
 from mlxopto.text import shown
 
@@ -67,6 +67,17 @@ class _Compiling:
     def _say(self) -> None:
         self._left = 0.0
         console.print("compiling native code for this machine; this happens once, for up to half a minute")
+
+
+def check_plot(path: Path | None, force: bool) -> None:
+    """Raises RequestError, before any work, for a picture that could not be written."""
+    if path is None:
+        return
+    from mlxopto import files
+
+    if path.suffix.lower() != ".png":
+        raise RequestError(f"--plot must name a .png file, got {path}")
+    files.check_writable(path, force)
 
 
 @contextmanager

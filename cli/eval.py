@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mlxopto.errors import RequestError
 
-from .display import console, drawing
+from .display import check_plot, console, drawing
 from .options import flag
 
 if TYPE_CHECKING:
@@ -42,15 +42,12 @@ def evaluate(
 
     mlxopto eval runs/a runs/b --data captures/my-unit --audio listen
     """
-    from mlxopto import compressor, files
+    from mlxopto import compressor
     from mlxopto.evaluation import compare, listening
 
     if (data is None) == (device is None):
         raise RequestError("eval needs --data FOLDER or --device NAME, one of them")
-    if plot is not None:
-        if plot.suffix.lower() != ".png":
-            raise RequestError(f"--plot must name a .png file, got {plot}")
-        files.check_writable(plot, force)
+    check_plot(plot, force)
     _make_new(audio_folder)
     names = _distinct(models)
     loaded = {name: compressor.load(model) for name, model in zip(names, models, strict=True)}

@@ -14,7 +14,7 @@ from mlxopto.errors import RequestError
 from mlxopto.text import shown
 
 from . import knobs
-from .display import drawing
+from .display import check_plot, drawing
 from .options import flag
 
 if TYPE_CHECKING:
@@ -45,16 +45,12 @@ def measure(
 
     mlxopto measure la2a --device la2a --peak-reduction 85
     """
-    from mlxopto import files
     from mlxopto.response import subjects as found
 
     names = [*(subjects or []), *([f"the virtual {device}"] if device else [])]
     if not 1 <= len(names) <= 2:
         raise RequestError(f"measure takes one or two subjects, got {len(names)}")
-    if plot is not None:
-        if plot.suffix.lower() != ".png":
-            raise RequestError(f"--plot must name a .png file, got {plot}")
-        files.check_writable(plot, force)
+    check_plot(plot, force)
     given = knobs.gather(attack, release, threshold, ratio, peak_reduction, mode, sets)
     chosen = [found.find(name) for name in subjects or []] + ([found.device(device)] if device else [])
     settings = _settings(chosen, given, extrapolate)

@@ -14,7 +14,7 @@ from mlxopto.errors import RequestError, WorkError
 from mlxopto.text import sentence, shown
 
 from . import knobs
-from .display import console, drawing, share_done
+from .display import check_plot, console, drawing, share_done
 from .options import flag, option
 
 if TYPE_CHECKING:  # imported when a command runs: --help must not wait for MLX
@@ -103,7 +103,6 @@ def _files(
     inputs: list[Path], output: Path | None, compressor: Compressor, options: RenderOptions, plot: Path | None
 ) -> tuple[list[FileReport], list[FileFailure]]:
     """What was done, and what failed of several files; the failure of a single one is raised."""
-    from mlxopto import files
     from mlxopto.render import FileFailure, plan, prepare, render_files
 
     pairs = plan(inputs, output, compressor.name)
@@ -113,11 +112,9 @@ def _files(
     if plot is not None:
         if len(pairs) > 1:
             raise RequestError(f"--plot draws one file, got {len(pairs)}")
-        if plot.suffix.lower() != ".png":
-            raise RequestError(f"--plot must name a .png file, got {plot}")
         if os.path.realpath(plot) in {os.path.realpath(path) for pair in pairs for path in pair}:
             raise RequestError(f"{plot} is an input or output, and would be the picture too; give another name to --plot")
-        files.check_writable(plot, options.force)
+        check_plot(plot, options.force)
     for header, _ in jobs:
         if header.remark:
             console.print(shown(header.remark))

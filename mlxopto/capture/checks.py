@@ -8,9 +8,10 @@ import numpy as np
 
 from mlxopto.capture import delay, signals
 from mlxopto.capture.interface import Recording
-from mlxopto.data.judgement import FULL_SCALE, level_dbfs
+from mlxopto.data.judgement import FULL_SCALE
 from mlxopto.errors import WorkError
 from mlxopto.metrics import esr
+from mlxopto.metrics.levels import level_dbfs
 from mlxopto.metrics.spectra import correlation
 
 MARGIN_S = 0.1  # recorded beyond a take, for one that comes later than it should

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mlxopto.data.alignment import MAX_LAG, Alignment, align
+from mlxopto.metrics.levels import SILENT_DBFS, level_dbfs
 
 ALLOWED_LAG = 2  # samples: filters in the device shift the correlation's peak by as much without any delay
-SILENT_DBFS = -80.0
 FULL_SCALE = 0.99997  # that integers of 16 bits have as well
 CLIPPED_RUN = 4  # samples in a row at full scale
 OFFSET = 1e-3  # of a recording's mean, -60 dBFS, that is worth a word
@@ -60,11 +60,6 @@ def judge(source: Path, target: Path, x: np.ndarray, y: np.ndarray, rate: int, r
         str(target), tuple(problems), (*remarks, *_remarks(source, target, x, y)), round(len(y) / rate, 3), round(levels[0], 1),
         round(levels[1], 1), round(float(quietest), 1), alignment.lag, alignment.polarity, max(runs),
     )  # fmt: skip
-
-
-def level_dbfs(signal: np.ndarray) -> float:
-    """RMS level; -120 for silence."""
-    return float(10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) + 1e-12)) if len(signal) else -120.0
 
 
 def _misalignments(source: Path, target: Path, found: Alignment, rate: int) -> list[str]:

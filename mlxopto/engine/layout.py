@@ -19,7 +19,7 @@ from mlxopto.engine import colour, dense, film, knobs, levels, s6, side_chain
 from mlxopto.engine.knobs import ENDS, MIXES
 from mlxopto.engine.table import Part, Row, Source, float64, made, offsets, offsets_type, padded, whole
 from mlxopto.native.vector import LANES
-from mlxopto.nn.front_end import WINDOW
+from mlxopto.nn.levels import WINDOW
 
 OFF, MAX, MEAN = range(3)  # links
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs

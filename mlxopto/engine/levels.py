@@ -8,7 +8,7 @@ from mlxopto.native.arithmetic import log
 from mlxopto.native.compiler import inner
 from mlxopto.native.vector import LANES, fma, largest_lane, load, magnitude, maximum, splat, store, sum_lanes
 from mlxopto.nn import LevelFrontEnd
-from mlxopto.nn.front_end import FLOOR, SCALE, WINDOW
+from mlxopto.nn.levels import FLOOR, SCALE, WINDOW
 
 FEATURES = LevelFrontEnd.features
 _ZERO = np.float32(0.0)

@@ -31,7 +31,7 @@ from mlxopto.native.vector import (
     sum_lanes,
 )  # fmt: skip
 from mlxopto.nn import SideChain
-from mlxopto.nn.front_end import FLOOR, SCALE
+from mlxopto.nn.levels import FLOOR, SCALE
 from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, LEAST, NARROWEST_KNEE, REACH, RECTIFIED, SHARPNESS
 
 FEATURES = SideChain.features

@@ -17,11 +17,11 @@ import numpy as np
 from mlxopto.compressor import Compressor
 from mlxopto.controls import Setting
 from mlxopto.data.captures import lag_and_polarity
-from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import RequestError
 from mlxopto.matching import starts
 from mlxopto.metrics import esr, gain_error_db
+from mlxopto.metrics.levels import SILENT_DBFS, level_dbfs
 from mlxopto.models import Opto
 
 LONGEST_S, SHORTEST_S = 20.0, 1.0
@@ -187,7 +187,7 @@ class _Search:
         return _End(position, float(residual @ residual), self._deviation(residual, jacobian))
 
     def _deviation(self, residual: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-        """Standard deviations, by a sandwich whose meat are blocks of time; that of the whole travel where nothing is to be
+        """Standard deviations, by the sandwich estimator over blocks of time; that of the whole travel where nothing is to be
         heard.
         """
         count = round(BLOCK_S / WINDOW_S) * self.dry.shape[1]

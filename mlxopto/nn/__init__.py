@@ -5,8 +5,8 @@ stage.
 from mlxopto.nn.colour import Colour
 from mlxopto.nn.dense import Dense
 from mlxopto.nn.film import FiLM, GatedFiLM
-from mlxopto.nn.front_end import LevelFrontEnd
 from mlxopto.nn.gru import GRU
+from mlxopto.nn.levels import LevelFrontEnd
 from mlxopto.nn.lstm import LSTM, lstm_step
 from mlxopto.nn.s4d import S4D
 from mlxopto.nn.s6 import S6

@@ -14,7 +14,7 @@ import mlx.nn as nn
 
 from mlxopto.controls import TIME_UNITS, Panel
 from mlxopto.nn import functional
-from mlxopto.nn.front_end import FLOOR, SCALE
+from mlxopto.nn.levels import FLOOR, SCALE
 from mlxopto.scan import ballistics_scan
 
 NEPERS_A_DB = math.log(10) / 20

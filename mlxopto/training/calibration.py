@@ -18,11 +18,11 @@ import mlx.optimizers as optim
 import numpy as np
 
 from mlxopto.controls import Panel
-from mlxopto.data.judgement import SILENT_DBFS, level_dbfs
 from mlxopto.data.takes import Take
 from mlxopto.engine import NativeEngine
 from mlxopto.errors import Notice, RequestError
 from mlxopto.matching import starts
+from mlxopto.metrics.levels import SILENT_DBFS, level_dbfs
 from mlxopto.models import Network, Opto
 from mlxopto.nn.side_chain import REACH
 from mlxopto.training.schedule import learning_rate

@@ -8,7 +8,7 @@ import pytest
 
 from mlxopto.controls import Control, Panel
 from mlxopto.nn import SideChain
-from mlxopto.nn.front_end import FLOOR
+from mlxopto.nn.levels import FLOOR
 from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, NEPERS_A_DB, REACH, RECTIFIED
 
 RATE, HOP = 48000, 16

@@ -12,19 +12,17 @@ import numpy as np
 
 from mlxopto.evaluation.statistics import rank_correlation, rank_correlation_interval, rank_correlation_p
 from mlxopto.evaluation.studies.runs import (
+    ERRORS,
     Results,
     Runs,
     Study,
-    budgeted,
     cells,
+    first_budget,
     label,
-    of_data,
     summary,
     table,
     virtual_only,
 )
-from mlxopto.training import run
-from mlxopto.training.config import TrainConfig
 
 NAME, DATA = "density", ("cl1b",)
 SETTINGS = (4, 8, 16, 32, 64, 128, 256)
@@ -44,8 +42,7 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def _plan(study: Study) -> Runs:
-    config = TrainConfig(quick=True, **of_data(study.data[0]))
-    budget = budgeted(config, run.open_source(config), study)
+    budget = first_budget(study)
     return {
         f"{device}-{settings}-{seed}": replace(budget, device=device, settings=settings, seed=seed)
         for seed in range(study.seeds)
@@ -109,6 +106,6 @@ def report(document: dict[str, Any]) -> str:
             [str(mean["settings"]), str(mean["parameters"]), *cells(mean["seen"]), *cells(mean["unseen"])]
             for mean in found["means"]
         ]
-        columns = ["settings", "parameters", "seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB"]
+        columns = ["settings", "parameters", *ERRORS]
         parts.append(table(columns, rows))
     return "\n".join([*parts, "![Error against settings](density.png)\n"])

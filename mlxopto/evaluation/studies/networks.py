@@ -12,6 +12,7 @@ import numpy as np
 from mlxopto.errors import RequestError
 from mlxopto.evaluation.statistics import nested_interval
 from mlxopto.evaluation.studies.runs import (
+    ERRORS,
     Results,
     Runs,
     Study,
@@ -146,7 +147,7 @@ def report(document: dict[str, Any]) -> str:
             for row in document["rows"]
             if row["data"] == data
         ]  # fmt: skip
-        columns = ["network", "parameters", "steps", "s", "seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB"]
+        columns = ["network", "parameters", "steps", "s", *ERRORS]
         tests = [
             [t["a"], t["b"], f"{t['ratio']:.2g} ({t['ratio_ci95'][0]:.2g} to {t['ratio_ci95'][1]:.2g})"]
             for t in document["tests"]

@@ -135,6 +135,12 @@ def label(config: TrainConfig) -> str:
     return config.device or Path(config.data or "").name
 
 
+def first_budget(study: Study) -> TrainConfig:
+    """A quick run's configuration on the study's first device, with the steps that its minutes allow."""
+    config = TrainConfig(quick=True, **of_data(study.data[0]))
+    return budgeted(config, run.open_source(config), study)
+
+
 def budgeted(config: TrainConfig, source: Source, study: Study) -> TrainConfig:
     """With the engine, and the steps and validations that this machine makes in the study's minutes on this data."""
     study.tell(f"measuring how fast {config.arch} trains")
@@ -205,6 +211,9 @@ def cells(found: dict[str, Any] | None) -> tuple[str, str]:
         return "", ""
     (low, high), (least, most) = found["esr_ci95"], found["gain_error_db_ci95"]
     return f"{found['esr']:.1e} ({low:.1e} to {high:.1e})", f"{found['gain_error_db']:.2f} ({least:.2f} to {most:.2f})"
+
+
+ERRORS = ("seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB")  # columns over two times `cells`
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

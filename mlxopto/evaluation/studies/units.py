@@ -7,20 +7,18 @@ from typing import Any
 
 from mlxopto.devices import DEVICES
 from mlxopto.evaluation.studies.runs import (
+    ERRORS,
     Results,
     Runs,
     Study,
-    budgeted,
     cells,
+    first_budget,
     label,
-    of_data,
     summary,
     table,
     take_errors,
     virtual_only,
 )
-from mlxopto.training import run
-from mlxopto.training.config import TrainConfig
 
 NAME, DATA = "units", tuple(DEVICES)
 
@@ -39,8 +37,7 @@ def study(study: Study) -> dict[str, Any]:
 
 
 def _plan(study: Study) -> Runs:
-    config = TrainConfig(quick=True, **of_data(study.data[0]))
-    budget = budgeted(config, run.open_source(config), study)
+    budget = first_budget(study)
     return {
         f"{device}-{seed}": replace(budget, device=device, seed=seed) for seed in range(study.seeds) for device in study.data
     }
@@ -75,7 +72,7 @@ def report(document: dict[str, Any]) -> str:
             f"`opto`, {document['minutes']:g} minutes of training a run, {document['seeds']} seeds: geometric "
             "mean ESR and mean gain "
             "error over takes and seeds, with 95 % intervals, seeds drawn first and takes within them.\n",
-            table(["unit", "knobs", "seen ESR", "seen gain, dB", "unseen ESR", "unseen gain, dB"], rows),
+            table(["unit", "knobs", *ERRORS], rows),
             "![Errors by unit](units.png)\n",
         ]
     )
