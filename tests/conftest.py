@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,8 @@ from tests.scan import emulator
 
 # PortAudio would attach this process to a JACK server of the user's, and crash it when a test starts its own
 os.environ.update(JACK_DEFAULT_SERVER="mlxopto-tests", JACK_NO_START_SERVER="1")
+# a shell that starts tests in the background ignores Ctrl-C for them, and the commands under test would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TURN, MACHINE = Path(__file__), Path(__file__).with_name("__init__.py")  # files to be locked
 
