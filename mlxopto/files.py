@@ -113,20 +113,6 @@ def read_bytes(path: Path, most: int) -> bytes:
         raise RequestError(f"{path} cannot be read: {_reason(error)}") from error
 
 
-def begin_folder(folder: Path) -> None:
-    """Makes a folder, or takes one that holds nothing yet: what a killed process left half written is removed.
-
-    Raises:
-        RequestError: it holds something, or cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"the folder {folder} cannot be made: {_reason(error)}") from error
-    if not is_unused(folder):
-        raise RequestError(f"{folder} holds something already")
-
-
 def is_unused(folder: Path) -> bool:
     """Whether there is no such folder, or nothing in it but what a killed process left half written, which is removed."""
     if not os.path.lexists(folder):
