@@ -138,7 +138,6 @@ def test_eight_settings_of_a_plug_in_are_recorded_aligned_to_the_sample(tmp_path
     assert {recording["lag"] for recording in json.loads(checked.stdout)["recordings"]} == {0}
 
 
-@pytest.mark.clock
 @pytest.mark.slow
 def test_what_was_captured_trains_to_less_than_half_of_a_constant_gains_error(tmp_path, device_file, request):
     small = request.config.getoption("--small")
