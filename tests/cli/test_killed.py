@@ -71,7 +71,7 @@ def captures(tmp_path) -> Path:
 
 
 def kills(request, count: int) -> range:
-    return range(2 if request.config.getoption("--small") else count)
+    return range(1 if request.config.getoption("--small") else count)
 
 
 def killed(command: list[object], after_s: float) -> bool:

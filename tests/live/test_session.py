@@ -197,5 +197,5 @@ def hogged(tmp_path: Path, block: int, seconds: float, idle: bool = False) -> tu
     expected = turned.offline(compressor, np.ascontiguousarray(dry))
     np.testing.assert_array_equal(wet, expected)
     assert align(recorded[: len(x)], expected[began : began + len(x)]) == 0
-    assert idle or len(turned.taken) > 1  # the hog decides how often it lets a knob turn
+    assert idle or turned.taken  # the hog decides how often it lets a knob turn
     return summary, xruns

@@ -258,13 +258,13 @@ def test_a_stream_plays_each_sequence_in_order_from_its_start(captures):
 
 @pytest.mark.slow
 def test_third_party_recordings_are_learnt_within_minutes(tmp_path, request):
-    """On settings never trained on: well below the best constant gain of each take; in the small form (30 s), far below no
+    """On settings never trained on: well below the best constant gain of each take; in the small form, far below no
     processing.
     """
     small = request.config.getoption("--small")
     folder = shared("thirdparty/sc4m")
     takes = CaptureSource(folder, 0).test["unseen"]
     untouched = np.median([esr(t.y, t.x) for t in takes])
-    budget = {"steps": 600} if small else {"minutes": 5}
+    budget = {"steps": 150} if small else {"minutes": 5}
     result = run.train(TrainConfig(device=None, data=str(folder), **budget), tmp_path / "run", lambda progress: None)
-    assert result["test"]["unseen"]["esr_median"] < (0.05 * untouched if small else 0.7 * constant_gain_esr(takes))
+    assert result["test"]["unseen"]["esr_median"] < (0.01 * untouched if small else 0.7 * constant_gain_esr(takes))
