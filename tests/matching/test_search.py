@@ -98,7 +98,7 @@ def test_recordings_that_cannot_be_compared_are_refused(x, y, message):
 @pytest.mark.slow
 def test_renders_of_the_cl1b_give_their_settings_back(request):
     """Settings all over the panel: at most 5 % of the travel in the median, for every knob that the recording tells about."""
-    count = 2 if request.config.getoption("--small") else 16
+    count = 3 if request.config.getoption("--small") else 16
     rng = np.random.default_rng(5)
     errors, known = [], []
     for i in range(count):
