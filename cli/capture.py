@@ -144,10 +144,8 @@ def _begin(
     if len(chosen) < settings:
         chosen = [plan.middle(panel), *chosen]
         console.print(f"the panel has {len(chosen)} settings only, and each is recorded")
-    passage_s = len(passage(rate).x) / rate
-    folder = CaptureFolder.create(
-        out or Path("captures") / name, unit, rate, plan.takes(panel, chosen, seconds, passage_s if measured else 0.0)
-    )
+    planned = plan.takes(panel, chosen, seconds, len(passage(rate).x) / rate if measured else 0.0)
+    folder = CaptureFolder.create(out or Path("captures") / name, unit, rate, planned)
     work.enter_context(files.alone_in(folder.folder))
     return folder
 

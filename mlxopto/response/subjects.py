@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlxopto import compressor, weights
+from mlxopto import compressor, devices, weights
 from mlxopto.controls import Panel, Setting
 from mlxopto.data.captures import DEVICE, MANIFEST, MEASURED, Capture, load_manifest, load_panel, read_mono
-from mlxopto.devices import DEVICES
 from mlxopto.errors import RequestError
 from mlxopto.metrics.spectra import correlation
 from mlxopto.response.figures import Response, respond
@@ -40,16 +39,14 @@ def find(name: str) -> Subject:
     """
     if (Path(name) / MANIFEST).is_file():
         return _recorded(Path(name))
-    if name in DEVICES and name not in weights.shipped():
+    if name in devices.DEVICES and name not in weights.shipped():
         return device(name)
     return _model(name)
 
 
 def device(name: str) -> Subject:
     """A virtual device. Raises RequestError if there is none of that name."""
-    if name not in DEVICES:
-        raise RequestError(f"there is no virtual device {name!r}; the devices are {', '.join(DEVICES)}")
-    found = DEVICES[name]
+    found = devices.device(name)
 
     def measure(setting: Setting) -> Response:
         played = passage(RATE)

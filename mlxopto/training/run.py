@@ -44,13 +44,12 @@ __all__ = [  # what a run is to the rest of the program
     "Progress",
     "RunResult",
     "engine",
-    "fingerprint",
     "finished",
     "measured",
     "open_source",
     "resume",
     "train",
-]  # fmt: skip
+]
 CONFIG, LOG, CHECKPOINT = "config.json", "log.jsonl", "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 20.0
 LOG_EVERY = 25  # steps

@@ -32,7 +32,7 @@ and not kept, stands in [NOTES.md](NOTES.md). ESR is the error-to-signal ratio, 
 
 @dataclass(frozen=True)
 class Result:
-    """A table and where it comes from; `seeds` and `notes` in words."""
+    """A table and where it comes from; `seeds` in words."""
 
     title: str
     command: str
@@ -40,18 +40,17 @@ class Result:
     machine: str
     date: str
     seeds: str
-    notes: str
     columns: list[str]
     rows: list[list[str]]
 
 
-def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], seeds: str, notes: str = "") -> None:
+def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], seeds: str) -> None:
     """Prints a table, and keeps it where RECORD is set."""
     name = Path(sys.argv[0]).stem
     words = " ".join(str(Path(word).name if os.sep in word else word) for word in sys.argv[1:])
     command = f"python -m tests.benchmarks.{name} {words}".strip()
     found = Result(
-        title, command, mlxopto.__version__, machine(), datetime.now(UTC).strftime("%Y-%m-%d"), seeds, notes,
+        title, command, mlxopto.__version__, machine(), datetime.now(UTC).strftime("%Y-%m-%d"), seeds,
         list(columns), [[str(cell) for cell in row] for row in rows],
     )  # fmt: skip
     print(f"\n{title}\n\n{table(found.columns, found.rows)}", flush=True)
@@ -69,8 +68,8 @@ def document() -> str:
         found = Result(**json.loads(path.read_text()))
         parts.append(f"## {found.title}\n")
         parts.append(table(found.columns, found.rows))
-        notes = [f"`{found.command}`", f"mlxopto {found.version}, {found.date}, {found.seeds}", found.machine]
-        parts.append("\n".join(f"- {line}" for line in [*notes, *([found.notes] if found.notes else [])]) + "\n")
+        origin = [f"`{found.command}`", f"mlxopto {found.version}, {found.date}, {found.seeds}", found.machine]
+        parts.append("\n".join(f"- {line}" for line in origin) + "\n")
     return "\n".join(parts)
 
 
