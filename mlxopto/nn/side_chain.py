@@ -15,7 +15,7 @@ import mlx.nn as nn
 from mlxopto.controls import TIME_UNITS, Panel
 from mlxopto.nn import functional
 from mlxopto.nn.levels import FLOOR, SCALE
-from mlxopto.scan import ballistics_scan
+from mlxopto.scan import ballistics_scan, detector_scan
 
 NEPERS_A_DB = math.log(10) / 20
 ATTACKS_MS = (3.0, 12.0, 0.05, 6.0)  # of the detectors: of the rectified key twice, of a fast and of a slow root mean square
@@ -161,12 +161,9 @@ class SideChain(nn.Module):
         return sum((knob_map.prior_penalty(knobs) for knob_map in maps), mx.zeros(())) if knobs else mx.zeros(())
 
     def initial_state(self, batch: int) -> dict[str, mx.array]:
-        """Averages (batch, 2) twice in a row, detectors (batch, DETECTORS) and reductions (batch, GAIN_COMPUTERS), after
-        silence.
-        """
+        """Averages and detectors, as `detector_scan` keeps them, and reductions (batch, GAIN_COMPUTERS), after silence."""
         return {
-            "averages": mx.zeros((batch, 2, 2)),
-            "detectors": mx.zeros((batch, DETECTORS)),
+            "detectors": mx.zeros((batch, 2 * len(AVERAGES_MS) + DETECTORS)),
             "reductions": mx.zeros((batch, GAIN_COMPUTERS)),
         }
 
@@ -209,21 +206,11 @@ class SideChain(nn.Module):
 
     def _detect(self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
         """The detectors' amplitudes at the end of each frame, (batch, frames, DETECTORS)."""
-        average = _rate(self.average(knobs), self._rate)
-        square = mx.square(key)[..., None]
-        once, last_once = ballistics_scan(
-            mx.broadcast_to(square, (*key.shape, 2)), average, average, state=state["averages"][:, 0]
-        )
-        twice, last_twice = ballistics_scan(once, average, average, state=state["averages"][:, 1])
-        rectified = mx.abs(key)[..., None] * mx.cos(REACH * self.rectifier) + key[..., None] * mx.sin(REACH * self.rectifier)
-        powers = mx.concatenate([square, square, twice], axis=-1) + FLOOR**2
-        heard = mx.concatenate([rectified, mx.sqrt(powers[..., RECTIFIED:]), powers], axis=-1)
-        rates = (_rate(self.attack(knobs), self._rate), _rate(self.release(knobs), self._rate))
-        charged, last = ballistics_scan(heard, *rates, state=state["detectors"])
-        ends = charged[:, self._hop - 1 :: self._hop]
-        amplitudes, powers = mx.split(mx.maximum(ends, 0), 2, axis=-1)
-        levels = mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1)
-        return levels, {"averages": mx.stack([last_once, last_twice], axis=1), "detectors": last}
+        rates = (_rate(times(knobs), self._rate) for times in (self.average, self.attack, self.release))
+        angle = REACH * self.rectifier
+        charged, last = detector_scan(key, *rates, mx.cos(angle), mx.sin(angle), self._hop, FLOOR**2, state["detectors"])
+        amplitudes, powers = mx.split(mx.maximum(charged, 0), 2, axis=-1)
+        return mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1), {"detectors": last}
 
 
 def _reduction(curve: tuple[mx.array, ...], level: mx.array) -> mx.array:

@@ -217,6 +217,47 @@ def ballistics_scan(
     return _in_float32("ballistics_scan", lanes, u, attack, release, rise, fall, state)
 
 
+def detector_scan(
+    key: mx.array,
+    average: mx.array,
+    attack: mx.array,
+    release: mx.array,
+    magnitude: mx.array,
+    wave: mx.array,
+    hop: int,
+    floor: float,
+    state: mx.array,
+) -> tuple[mx.array, mx.array]:
+    """The detectors of a side-chain, heard at the end of every frame of `hop` samples.
+
+    Two averages of the squared key go through a one-pole filter twice. Eight detectors rise and fall at two rates each, as in
+    `ballistics_scan`: two follow the rectified key, magnitude |x| + wave x, two the roots of the averages + floor, and four the
+    squared key, twice, and the averages, + floor.
+
+    Args:
+        key: (batch, frames * hop). average: (batch, 2), attack, release: (batch, 8), rates a sample, each in (0, 1].
+        magnitude, wave: (2,). floor: positive. state: (batch, 12): averages, averages again, detectors.
+    Returns:
+        the detectors (batch, frames, 8) and the state after the last sample.
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    batch, samples = key.shape
+    if samples % hop:
+        raise ValueError(f"key must have whole frames of {hop} samples, got {samples} samples")
+    averages, detectors, rectified = reference.AVERAGES, reference.DETECTORS, reference.RECTIFIED
+    _check(
+        average=(average, (batch, averages)),
+        attack=(attack, (batch, detectors)),
+        release=(release, (batch, detectors)),
+        magnitude=(magnitude, (rectified,)),
+        wave=(wave, (rectified,)),
+        state=(state, (batch, 2 * averages + detectors)),
+    )
+    backend = _backend("ballistics_scan", key, detectors)
+    return backend.detector_scan(key, average, attack, release, magnitude, wave, hop, floor, state)
+
+
 def _in_float32(name: str, width: int, *arrays: mx.array) -> tuple[mx.array, Any]:
     """A function of the back end that suits the first array, whose type the first output has; half precision is computed in
     float32.

@@ -6,8 +6,13 @@ Runs on any device and in any float type, is differentiated by MLX itself, and i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import mlx.core as mx
+
+AVERAGES, RECTIFIED = 2, 2  # root mean squares and rectifiers that detectors hear
+HALF = AVERAGES + RECTIFIED  # of the detectors hear amplitudes, the other half the same as powers
+DETECTORS = 2 * HALF
 
 
 def selective_scan(
@@ -87,3 +92,29 @@ def one_pole_bank(x: mx.array, rate: mx.array, mix: mx.array, state: mx.array) -
         state = state + rate * (x[:, t, None] - state)
         outputs.append((mix * state).sum(-1))
     return (mx.stack(outputs, axis=1) if outputs else x), state
+
+
+def detector_scan(
+    key: mx.array,
+    average: mx.array,
+    attack: mx.array,
+    release: mx.array,
+    magnitude: mx.array,
+    wave: mx.array,
+    hop: int,
+    floor: float,
+    state: mx.array,
+    ballistics: Callable[..., tuple[mx.array, mx.array]] = ballistics_scan,
+) -> tuple[mx.array, mx.array]:
+    """See `mlxopto.scan.detector_scan`; the state is required here. Made of `ballistics`, a ballistics scan."""
+    once, twice, charged = mx.split(state, [AVERAGES, 2 * AVERAGES], axis=-1)
+    rates, limits = (average, average), (mx.full(average.shape, math.inf),) * 2
+    square = mx.square(key)[..., None]
+    averaged, once = ballistics(mx.broadcast_to(square, (*key.shape, AVERAGES)), *rates, *limits, once)
+    averaged, twice = ballistics(averaged, *rates, *limits, twice)
+    rectified = mx.abs(key)[..., None] * magnitude + key[..., None] * wave
+    powers = mx.concatenate([square] * RECTIFIED + [averaged], axis=-1) + floor
+    heard = mx.concatenate([rectified, mx.sqrt(powers[..., RECTIFIED:]), powers], axis=-1)
+    limits = (mx.full(attack.shape, math.inf),) * 2
+    followed, charged = ballistics(heard, attack, release, *limits, charged)
+    return followed[:, hop - 1 :: hop], mx.concatenate([once, twice, charged], axis=-1)
