@@ -206,9 +206,10 @@ class SideChain(nn.Module):
 
     def _detect(self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]) -> tuple[mx.array, dict[str, mx.array]]:
         """The detectors' amplitudes at the end of each frame, (batch, frames, DETECTORS)."""
-        rates = (_rate(times(knobs), self._rate) for times in (self.average, self.attack, self.release))
+        average, attack, release = (_rate(times(knobs), self._rate) for times in (self.average, self.attack, self.release))
         angle = REACH * self.rectifier
-        charged, last = detector_scan(key, *rates, mx.cos(angle), mx.sin(angle), self._hop, FLOOR**2, state["detectors"])
+        rectifier = (mx.cos(angle), mx.sin(angle))
+        charged, last = detector_scan(key, average, attack, release, *rectifier, self._hop, FLOOR**2, state["detectors"])
         amplitudes, powers = mx.split(mx.maximum(charged, 0), 2, axis=-1)
         return mx.concatenate([amplitudes, mx.sqrt(powers + FLOOR**2)], axis=-1), {"detectors": last}
 

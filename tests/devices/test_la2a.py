@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlxopto.devices import device
-from tests.devices.bench import RATE, burst, gain_after, harmonic, slope, static_gain_db, time_to_recover
+from tests.devices.bench import RATE, burst, gain_after, harmonic, slope, static_gain_db, time_to_recover, tone
 
 LA2A = device("la2a")
 
@@ -57,6 +57,31 @@ def test_release_depends_on_how_long_the_cell_was_lit():
     short = min(bursts, key=lambda gain: abs(gain[0] - held[0]))
     assert short[0] == pytest.approx(held[0], abs=0.3)
     assert time_to_recover(held, 0.9) > 3 * time_to_recover(short, 0.9)
+
+
+def level_for(reduction_db: float, setting: dict[str, float], frequency: float = 1000.0) -> float:
+    """The level in dBFS of a tone that settles at a reduction."""
+    levels = np.arange(-30.0, 0.5, 1.0)
+    reductions = [-static_gain_db(LA2A, setting, level, frequency) for level in levels]
+    return float(np.interp(reduction_db, reductions, levels))
+
+
+def test_after_ten_seconds_at_ten_decibels_the_last_of_the_release_takes_long():
+    """Unit manuals and six units measured in 2025: t95 / t50 at least 8, t95 twice that after 0.2 s at least."""
+    level = level_for(10, at(95))
+    long, short = (gain_after(LA2A, at(95), burst(level, -36, seconds), seconds) for seconds in (10.0, 0.2))
+    assert time_to_recover(long, 0.95) >= 8 * time_to_recover(long, 0.5)
+    assert time_to_recover(long, 0.95) >= 2 * time_to_recover(short, 0.95)
+
+
+def test_the_cell_follows_low_tones_which_makes_a_third_harmonic_of_one_to_four_percent():
+    """At 6 dB of reduction, as six units measured in 2025."""
+    setting = at(85)
+    x = tone(level_for(6, setting, 60.0), 3.0, 60.0).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(LA2A.process(x, RATE, setting)[-RATE:] * np.hanning(RATE)))
+    second, third = spectrum[120] / spectrum[60], spectrum[180] / spectrum[60]
+    assert 0.009 <= np.hypot(second, third) <= 0.042
+    assert third > 4 * second
 
 
 def test_second_harmonic_dominates_and_distortion_rises_with_level_below_half_a_percent():

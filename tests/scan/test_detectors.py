@@ -19,7 +19,14 @@ def arguments(batch: int, frames: int, hop: int, seed: int) -> list[np.ndarray]:
         return 1 / (1 + np.exp(2 - 2 * rng.standard_normal((batch, count))))
 
     state = np.abs(rng.standard_normal((batch, 12))) * 0.1
-    given = [rng.standard_normal((batch, frames * hop)) * 0.3, rates(2), rates(8), rates(8), *rng.standard_normal((2, 2)), state]
+    given = [
+        rng.standard_normal((batch, frames * hop)) * 0.3,
+        rates(2),
+        rates(8),
+        rates(8),
+        *rng.standard_normal((2, 2)),
+        state,
+    ]
     return [array.astype(np.float32).astype(np.float64) for array in given]
 
 
@@ -31,9 +38,7 @@ def in_numpy(key, average, attack, release, magnitude, wave, hop, state):
         once += average * (x**2 - once)
         twice += average * (once - twice)
         rectified = magnitude * np.abs(x) + wave * x
-        heard = np.concatenate(
-            [rectified, np.sqrt(twice + FLOOR), np.repeat(x**2, 2, axis=1) + FLOOR, twice + FLOOR], axis=1
-        )
+        heard = np.concatenate([rectified, np.sqrt(twice + FLOOR), np.repeat(x**2, 2, axis=1) + FLOOR, twice + FLOOR], axis=1)
         charged += np.where(heard > charged, attack, release) * (heard - charged)
         if t % hop == hop - 1:
             ends.append(charged.copy())
@@ -79,7 +84,9 @@ def test_every_gradient_agrees_with_mlx_differentiating_the_reference(frames, ho
         with mx.stream(mx.cpu):
             return [np.array(gradient) for gradient in mx.grad(total, tuple(range(7)))(*given)]
 
-    for ours, theirs in zip(gradients(cpu.detector_scan, mx.float32), gradients(reference.detector_scan, mx.float64), strict=True):
+    for ours, theirs in zip(
+        gradients(cpu.detector_scan, mx.float32), gradients(reference.detector_scan, mx.float64), strict=True
+    ):
         assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 

@@ -162,7 +162,7 @@ def detector_scan(key, average, attack, release, magnitude, wave, hop, floor, st
         return mx.zeros((batch, 0, DETECTORS)), state
 
     def lanes(*parts: mx.array) -> mx.array:
-        joined = mx.concatenate(parts, axis=-1)
+        joined = mx.concatenate(list(parts), axis=-1)
         return mx.pad(joined, [(0, 0)] * (joined.ndim - 1) + [(0, LANES - joined.shape[-1])])
 
     def heard_by(averages: mx.array, others: float) -> mx.array:
