@@ -15,7 +15,7 @@ import mlx.nn as nn
 from mlxopto.controls import TIME_UNITS, Panel
 from mlxopto.nn import functional
 from mlxopto.nn.levels import FLOOR, SCALE
-from mlxopto.scan import ballistics_scan, detector_scan
+from mlxopto.scan import ballistics_scan, detector_scan, reference
 
 NEPERS_A_DB = math.log(10) / 20
 ATTACKS_MS = (3.0, 12.0, 0.05, 6.0)  # of the detectors: of the rectified key twice, of a fast and of a slow root mean square
@@ -23,8 +23,7 @@ RELEASES_MS = (80.0, 300.0, 0.5, 150.0)
 AVERAGES_MS = (0.3, 5.0)  # of the two root mean squares
 FOLLOWS = (1.0, 1.0, 0.0, 1.0)  # whether the knobs move a detector's times
 SPREAD = (0.7, 2.0, 1.0, 1.0)  # of the detectors' times about those that the panel names
-DETECTORS = 2 * len(FOLLOWS)  # each once more of the power
-RECTIFIED = 2  # the first of them, which have a rectifier
+DETECTORS, RECTIFIED = reference.DETECTORS, reference.RECTIFIED  # each of the above once more of the power; have a rectifier
 REDUCTION_ATTACKS_MS = (0.1, 0.1, 2.0, 10.0)  # of the gain computers' reductions
 REDUCTION_RELEASES_MS = (0.1, 10.0, 40.0, 150.0)
 REDUCTION_FOLLOWS = (0.0, 0.0, 1.0, 1.0)
@@ -163,7 +162,7 @@ class SideChain(nn.Module):
     def initial_state(self, batch: int) -> dict[str, mx.array]:
         """Averages and detectors, as `detector_scan` keeps them, and reductions (batch, GAIN_COMPUTERS), after silence."""
         return {
-            "detectors": mx.zeros((batch, 2 * len(AVERAGES_MS) + DETECTORS)),
+            "detectors": mx.zeros((batch, 2 * reference.AVERAGES + DETECTORS)),
             "reductions": mx.zeros((batch, GAIN_COMPUTERS)),
         }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,16 +11,10 @@ from matplotlib.axes import Axes
 
 import mlxopto
 from mlxopto.devices import DEVICES, Device
-from tests.devices.bench import burst, gain_after, harmonic, static_gain_db
+from tests.devices.bench import burst, gain_after, harmonic, modelled, static_gain_db
 
 Curves = dict[str, dict[str, float]]  # settings by label
 LEVELS = np.arange(-60, 1, 4)
-
-
-def modelled(device: Device) -> Device:
-    """The shipped model in the device's place."""
-    compressor = mlxopto.load(device.name)
-    return replace(device, process=lambda x, sample_rate, setting: compressor(x, sample_rate, **setting))
 
 
 def pair(axes: Axes, x: np.ndarray, device: np.ndarray, model: np.ndarray, label: str) -> None:
@@ -36,7 +29,7 @@ def draw(
     """Static curves, attacks, release after a burst and after a held tone, harmonics against level: the device, dashed the
     model.
     """
-    both = (device, modelled(device))
+    both = (device, modelled(device, mlxopto.load(device.name)))
     figure, ((static, attack), (release, harmonics)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for label, setting in statics.items():
         pair(static, LEVELS, *([level + static_gain_db(unit, setting, level) for level in LEVELS] for unit in both), label)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from mlxopto import Compressor
 from mlxopto.devices import Device
 
 RATE = 48000
 FRAME = 0.01  # s
+
+
+def modelled(device: Device, compressor: Compressor) -> Device:
+    """A model in a device's place."""
+    return replace(device, process=lambda x, sample_rate, setting: compressor(x, sample_rate, **setting))
 
 
 def tone(level_dbfs: float, seconds: float, frequency: float = 1000.0, rate: int = RATE) -> np.ndarray:

@@ -22,6 +22,20 @@ _LEAST = np.float32(1e-30)  # of a root, in lanes that hear none
 _ZERO, _ONE, _HALF = np.float32(0.0), np.float32(1.0), np.float32(0.5)
 
 
+@inner
+def _average(rate, sample, once, twice):
+    """The averages of the squared sample, once and again, after a sample."""
+    once = fma(rate, sample * sample - once, once)
+    return once, fma(rate, once - twice, twice)
+
+
+@inner
+def _heard(roots, powers, magnitudes, waves, floor, sample, twice):
+    """What each detector hears of a sample and of the averages."""
+    power = twice + floor
+    return fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
+
+
 @kernel
 def _forward(key, average, attack, release, of_magnitude, of_wave, hears, hop, floor, start, states, first_batch, end_batch):
     roots, powers = load(hears, 0), load(hears, LANES)
@@ -34,11 +48,8 @@ def _forward(key, average, attack, release, of_magnitude, of_wave, hears, hop, f
         for frame in range(frames):
             for i in range(hop):
                 sample = splat(key[b, frame * hop + i])
-                once = fma(rate, sample * sample - once, once)
-                twice = fma(rate, once - twice, twice)
-                power = twice + floor
-                heard = fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
-                distance = heard - charged
+                once, twice = _average(rate, sample, once, twice)
+                distance = _heard(roots, powers, magnitudes, waves, floor, sample, twice) - charged
                 charged = fma(up, maximum(distance, _ZERO), fma(down, minimum(distance, _ZERO), charged))
             at = (b * frames + frame) * _STATES
             store(states, at + _ONCE, once)
@@ -70,11 +81,8 @@ def _backward(
             once, twice, charged = load(kept, _ONCE), load(kept, _TWICE), load(kept, _CHARGED)
             for i in range(hop):
                 sample = splat(key[b, frame * hop + i])
-                once = fma(rate, sample * sample - once, once)
-                twice = fma(rate, once - twice, twice)
-                power = twice + floor
-                heard = fma(roots, root(power), fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
-                distance = heard - charged
+                once, twice = _average(rate, sample, once, twice)
+                distance = _heard(roots, powers, magnitudes, waves, floor, sample, twice) - charged
                 charged = fma(attacks, maximum(distance, _ZERO), fma(releases, minimum(distance, _ZERO), charged))
                 after = (i + 1) * _STATES
                 store(kept, after + _ONCE, once)
@@ -87,10 +95,7 @@ def _backward(
                 x = key[b, frame * hop + i]
                 sample = splat(x)
                 once, twice = load(kept, after + _ONCE), load(kept, after + _TWICE)
-                power = twice + floor
-                rooted = root(power)
-                heard = fma(roots, rooted, fma(powers, power, fma(magnitudes, magnitude(sample), waves * sample)))
-                distance = heard - load(kept, before + _CHARGED)
+                distance = _heard(roots, powers, magnitudes, waves, floor, sample, twice) - load(kept, before + _CHARGED)
                 rising = is_beyond(maximum(distance, _ZERO), _ZERO)
                 moved = to_charged * distance
                 of_attack = fma(rising, moved, of_attack)
@@ -99,7 +104,7 @@ def _backward(
                 to_charged = to_charged - to_heard
                 of_magnitudes = fma(to_heard, magnitude(sample), of_magnitudes)
                 of_waves = fma(to_heard, sample, of_waves)
-                to_twice = fma(to_heard, fma(roots, splat(_HALF) / maximum(rooted, _LEAST), powers), to_twice)
+                to_twice = fma(to_heard, fma(roots, splat(_HALF) / maximum(root(twice + floor), _LEAST), powers), to_twice)
                 of_average = fma(to_twice, once - load(kept, before + _TWICE), of_average)
                 to_once = fma(to_twice, rate, to_once)
                 to_twice = to_twice - to_twice * rate
