@@ -90,13 +90,16 @@ def whole(count: int) -> int:
 
 def padded(values: Any, size: int) -> np.ndarray:
     """(n,) to (size,), float64, zeros at the end."""
-    array = np.asarray(values, np.float64)
-    return np.pad(array, (0, size - array.size))
+    array = np.zeros(size)
+    array[: len(values)] = values
+    return array
 
 
 def padded_rows(weight: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """(m, n) to (rows, columns), zeros at the ends."""
-    return np.pad(weight, ((0, rows - weight.shape[0]), (0, columns - weight.shape[1])))
+    array = np.zeros((rows, columns))
+    array[: weight.shape[0], : weight.shape[1]] = weight
+    return array
 
 
 def float64(parameter: mx.array) -> np.ndarray:
