@@ -21,6 +21,7 @@ import numpy as np
 from mlxopto import audio
 from mlxopto.controls import TIME_UNITS, Control, Panel, Setting, known_unit
 from mlxopto.data.alignment import align
+from mlxopto.data.delay import WORTH, advanced, fraction_late
 from mlxopto.data.judgement import Report, judge
 from mlxopto.data.takes import Take, settings_of, shuffled
 from mlxopto.errors import RequestError, UnusableError
@@ -273,4 +274,16 @@ def _read_all(folder: Path, captures: list[Capture]) -> tuple[int, list[Take], t
     problems += problems_together(folder, captures, rates)
     if problems:
         raise UnusableError("these captures", problems)
-    return next(iter(rates)), takes, tuple(remarks)
+    takes, told = _on_the_grid(takes)
+    return next(iter(rates)), takes, (*remarks, *told)
+
+
+def _on_the_grid(takes: list[Take]) -> tuple[list[Take], tuple[str, ...]]:
+    """The takes without the fraction of a sample by which the chain of converters is late, one for all, and what is told of
+    it.
+    """
+    late = float(np.median([fraction_late(take.x, take.y) for take in takes])) if takes else 0.0
+    if abs(late) < WORTH:
+        return takes, ()
+    told = f"the recordings are {abs(late):.2f} samples {'late' if late > 0 else 'early'}, which was taken off"
+    return [replace(take, y=advanced(take.y, late)) for take in takes], (told,)
