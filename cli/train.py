@@ -177,8 +177,9 @@ def _line(progress: Progress) -> str:
     checked = progress.validation
     validation = f"validation ESR {checked.esr_median:.2e}, gain {checked.gain_error_db_rms:.2f} dB  " if checked else ""
     left = int(progress.seconds_left)
+    rate = f"lr {progress.learning_rate:.1e}  " if progress.learning_rate else ""
     return (
-        f"loss {progress.loss:.3f}  {validation}lr {progress.learning_rate:.1e}  "
+        f"loss {progress.loss:.3f}  {validation}{rate}"
         f"{progress.audio_seconds_per_second:.0f} x real time  {left // 60}:{left % 60:02d} left"
     )
 

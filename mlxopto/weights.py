@@ -24,8 +24,8 @@ from mlxopto.models import Network, build
 from mlxopto.text import quoted, shown
 
 # Counts what the numbers in a file mean: raised when a constant or a layer of an architecture changes, so that no file is read
-# as something else. Files of format 1, those of mlxopto 0.10 and before, prove nothing; since then each has a golden vector.
-FORMAT = 2
+# as something else. 1: mlxopto 0.10 and before. 2: with a golden vector. 3: opto with a cell in place of its blocks.
+FORMAT = 3
 _GOLDEN = "golden."
 SUFFIX = ".safetensors"
 _PACKAGE = "mlxopto_weights"

@@ -50,9 +50,15 @@ def untrained(device: str = "cl1b", **config: int) -> Compressor:
     mx.random.seed(1)
     panel = DEVICES[device].panel
     model = build("opto", {"controls": len(panel.controls), **config})
-    for layer in (model.head, model.colour, *model.side_chain.children().values()):  # move what starts as the identity
+    for layer in (
+        model.head,
+        model.cell,
+        model.colour,
+        *model.side_chain.children().values(),
+    ):  # move what starts as the identity
         layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
     model.side_chain.rectifier = 0.1 * mx.random.normal((RECTIFIED,))
+    model.steepness = mx.array([0.1])
     model.side_chain.share = 0.2 * mx.random.normal((GAIN_COMPUTERS,))
     model.side_chain.auto_makeup = 0.05 * mx.random.normal((1,))
     mx.eval(model.parameters())

@@ -62,14 +62,14 @@ def test_a_number_that_is_not_finite_is_refused(copy):
 
 
 def test_a_newer_format_is_refused_with_what_to_do(copy):
-    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="3"))
-    with pytest.raises(RequestError, match="has the weights format 3, this version of mlxopto reads 2; upgrade"):
+    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="4"))
+    with pytest.raises(RequestError, match="has the weights format 4, this version of mlxopto reads 3; upgrade"):
         weights.load(copy)
 
 
 def test_an_older_format_is_refused_with_what_to_do(copy):
-    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="1"))
-    with pytest.raises(RequestError, match="has the weights format 1, this version of mlxopto reads 2; train the model again"):
+    rewrite(copy, change_metadata=lambda m: m.update(mlxopto_format="2"))
+    with pytest.raises(RequestError, match="has the weights format 2, this version of mlxopto reads 3; train the model again"):
         weights.load(copy)
 
 

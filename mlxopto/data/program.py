@@ -1,7 +1,9 @@
 """Synthetic programme material: music-like and test signals with realistic crest factors and levels, repeatable from a seed.
 
 A sound is float32 (samples,). Instruments play alone or mixed, passages follow each other at different levels, and every
-fifth passage is a test signal (level steps, bursts, sweeps), because a compressor's time constants show best there.
+fifth passage is a test signal (level steps, bursts, sweeps), because a compressor's time constants show best there. For
+training some passages are exposures, tones held for seconds and quiet ones after them: an optical cell's memory shows there
+alone.
 """
 
 from __future__ import annotations
@@ -14,18 +16,21 @@ Rng = np.random.Generator
 Voice = Callable[[int, int, Rng], np.ndarray]
 
 _PASSAGE_S = (3.0, 7.0)
+_EXPOSED_S, _DARK_S = (0.1, 10.0), (2.0, 6.0)  # of an exposure
 
 
-def generate(seconds: float, sample_rate: int, seed: int | np.random.SeedSequence) -> np.ndarray:
-    """Programme material of that length, float32 (samples,), peaks within +-1."""
+def generate(seconds: float, sample_rate: int, seed: int | np.random.SeedSequence, exposures: float = 0.0) -> np.ndarray:
+    """Programme material of that length, float32 (samples,), peaks within +-1; a share of the passages are exposures."""
     rng = np.random.default_rng(seed)
     samples = round(seconds * sample_rate)
     passages: list[np.ndarray] = []
     filled = 0
     while filled < samples:
-        length = round(rng.uniform(*_PASSAGE_S) * sample_rate)
-        passages.append(_passage(length, sample_rate, rng))
-        filled += length
+        if exposures and rng.random() < exposures:
+            passages.append(exposure(sample_rate, rng))
+        else:
+            passages.append(_passage(round(rng.uniform(*_PASSAGE_S) * sample_rate), sample_rate, rng))
+        filled += len(passages[-1])
     return np.concatenate(passages)[:samples].astype(np.float32)
 
 
@@ -149,6 +154,15 @@ def bursts(samples: int, sample_rate: int, rng: Rng) -> np.ndarray:
         out[at : at + length] = carrier[at : at + length] * 10 ** (rng.uniform(-10, 0) / 20)
         at += length + round(10 ** rng.uniform(-1, 0.5) * sample_rate)
     return out
+
+
+def exposure(sample_rate: int, rng: Rng) -> np.ndarray:
+    """A loud tone or noise, held for up to ten seconds, then the same quietly for some more."""
+    low, high = np.log(_EXPOSED_S)
+    lit, dark = (round(seconds * sample_rate) for seconds in (np.exp(rng.uniform(low, high)), rng.uniform(*_DARK_S)))
+    levels_db = np.repeat([rng.uniform(-20, 0), rng.uniform(-45, -30)], [lit, dark])
+    sound = _carrier(lit + dark, sample_rate, rng) * 10 ** (levels_db / 20)
+    return sound / max(1.0, float(np.abs(sound).max()))
 
 
 def sweep(samples: int, sample_rate: int, rng: Rng) -> np.ndarray:

@@ -18,6 +18,7 @@ from mlxopto.errors import RequestError
 SEQUENCE_S = (6.0, 20.0)
 TAKE_S = 10.0
 MIN_MATERIAL_S = 60.0
+EXPOSURES = 0.15  # of the passages that are trained on
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 
 Material = tuple[np.ndarray, np.ndarray, np.ndarray]  # for training, validation and test
@@ -90,7 +91,8 @@ class VirtualSource:
         lengths = (pool_s, TAKE_S * takes / 2, TAKE_S * takes)
         seeds = [np.random.SeedSequence([self.seed, 2, part]) for part in (_TRAIN, _VALIDATION, _TEST)]
         train, validation, test = (
-            program.generate(length, self.sample_rate, seed) for length, seed in zip(lengths, seeds, strict=True)
+            program.generate(length, self.sample_rate, seed, share)
+            for length, seed, share in zip(lengths, seeds, (EXPOSURES, 0.0, 0.0), strict=True)
         )
         return train, validation, test
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlxopto.engine import colour, dense, film, knobs, levels, s6, side_chain
+from mlxopto.engine import cell, colour, dense, film, knobs, levels, side_chain
 from mlxopto.engine.colour import FAINTEST, LOUDEST
 from mlxopto.engine.knobs import ENDS, MIXES
 from mlxopto.engine.layout import FEATURES, FRAMES, MEAN, OFF, UNHEARD, layout_of, sounding_size
-from mlxopto.models.opto import MAX_LOG_GAIN
+from mlxopto.models.opto import MAX_LOG_GAIN, STEEP
 from mlxopto.native.arithmetic import exp, tanh
 from mlxopto.native.compiler import inner, kernel
 from mlxopto.native.vector import (
@@ -42,6 +42,7 @@ from mlxopto.native.vector import (
     with_sign,
 )  # fmt: skip
 
+_STEEP = np.float32(STEEP)
 _ZERO, _UNHEARD = np.float32(0.0), np.float32(UNHEARD)
 
 
@@ -131,7 +132,8 @@ def _advance(layout, weights, all_states, state, x, key, y, gain, voice, at, cou
         state[v.lowest] = minimum(state[v.ends + hop], state[v.lowest])
     for row in range(1 + MIXES):
         ends = v.ends + row * ENDS
-        _sound(plan, weights, layout.weights.ramp, state, ends, v.sounding + row * sounding_size(plan) + LANES, hops)
+        falling = 0 if row else plan.hop_lanes
+        _sound(plan, weights, layout.weights.ramps, falling, state, ends, v.sounding + row * sounding_size(plan) + LANES, hops)
         state[ends], state[ends + 1] = state[ends + frames], state[ends + frames + 1]
     _write(state, v.sounding + LANES + phase, count, gain, voice, at)
     state[v.hop_phase] = np.float32(phase + count - frames * plan.hop)
@@ -149,14 +151,11 @@ def _network(layout, weights, state, mod_step, frames):
     lanes = plan.lanes
     levels.run(plan, v, state, frames)
     side_chain.run(plan, v, weights, w.side_chain, state, v.modulations + m.side_chain, mod_step, levels.FEATURES, frames)
+    cell.run(v, weights, w.cell, state, levels.FEATURES + side_chain.FEATURES, frames)
     dense.run(weights, w.lift, state, v.features, 1, LANES, FEATURES, v.h, lanes, lanes, frames)
-    film.run(plan, v, weights, w.gain_computer, state, v.modulations + m.gain_computer, mod_step, frames)
-    for block in range(plan.blocks):
-        at = w.blocks + block * plan.block_weights
-        scan = v.scans + block * plan.states * lanes
-        modulations = v.modulations + m.blocks + block * plan.block_modulation
-        s6.run(plan, v, layout.block, weights, at, state, scan, modulations + layout.block_modulation.dt, mod_step, frames)
-        film.run(plan, v, weights, at + layout.block.film, state, modulations + layout.block_modulation.film, mod_step, frames)
+    for layer in range(plan.layers):
+        at, modulations = w.layers + layer * plan.layer_weights, v.modulations + m.layers + layer * plan.layer_modulation
+        film.run(plan, v, weights, at, state, modulations, mod_step, frames)
     for f in range(frames):
         total = splat(_ZERO)
         for o in range(0, lanes, LANES):
@@ -207,10 +206,11 @@ def _clean(c, state, own, at, count):
 
 
 @inner
-def _sound(plan, weights, ramp, state, ends, sounding, hops):
-    """From values at the ends of hops to one for each sample, on straight lines."""
+def _sound(plan, weights, ramps, falling, state, ends, sounding, hops):
+    """From values at the ends of hops to one for each sample, on a ramp up or, that much further on, a ramp down."""
     for hop in range(hops):
         start, end = state[ends + hop], state[ends + hop + 1]
+        ramp = ramps + falling if end < start * _STEEP else ramps
         for i in range(0, plan.hop_lanes, LANES):
             store(state, sounding + hop * plan.hop + i, fma(load(weights, ramp + i), end - start, splat(start)))
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlxopto.engine import dense, film, s6, side_chain
+from mlxopto.engine import dense, film, side_chain
 from mlxopto.engine.table import Affine, Part, Source, stacked
-from mlxopto.models.opto import Block
 from mlxopto.native.arithmetic import tanh
 from mlxopto.native.compiler import inner
 from mlxopto.native.vector import LANES, load, store
@@ -16,23 +15,11 @@ ENDS = 2 * LANES  # numbers in a row of values at the ends of hops
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
-BLOCK_MODULATION = (
-    Part("dt", s6.modulation),
-    Part("film", lambda block, source: film.modulation(block.film, source)),
-)
-MODULATION = (  # what the knobs set for a frame
-    Part("gain_computer", lambda source: film.modulation(source.model.gain_computer, source)),
-    Part(
-        "blocks",
-        lambda source: stacked([m for block in source.model.blocks for m in of_block(block, source)], source.conditions),
-    ),
-    Part("side_chain", side_chain.modulation),
-)
+def _layers(source: Source) -> Affine:
+    return stacked([film.modulation(layer, source) for layer in source.model.layers], source.conditions)
 
 
-def of_block(block: Block, source: Source) -> list[Affine]:
-    """What the knobs set for a block."""
-    return [part.make(block, source) for part in BLOCK_MODULATION]
+MODULATION = (Part("layers", _layers), Part("side_chain", side_chain.modulation))  # what the knobs set for a frame
 
 
 def _hidden(source: Source) -> np.ndarray:

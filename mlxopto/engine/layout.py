@@ -15,15 +15,16 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, register_jitable
 
-from mlxopto.engine import colour, dense, film, knobs, levels, s6, side_chain
+from mlxopto.engine import cell, colour, dense, film, knobs, levels, side_chain
 from mlxopto.engine.knobs import ENDS, MIXES
 from mlxopto.engine.table import Part, Row, Source, float64, made, offsets, offsets_type, padded, whole
 from mlxopto.native.vector import LANES
 from mlxopto.nn.levels import WINDOW
+from mlxopto.nn.side_chain import REACH
 
 OFF, MAX, MEAN = range(3)  # links
 FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
-FEATURES = levels.FEATURES + side_chain.FEATURES
+FEATURES = levels.FEATURES + side_chain.FEATURES + cell.FEATURES
 UNHEARD = 1e6  # the lowest gain where there was none
 GLIDE_S = 0.02  # a change of the controls arrives after this time
 
@@ -37,16 +38,14 @@ class Plan(NamedTuple):
     hop: int  # samples a frame
     hop_lanes: int
     lanes: int
-    states: int
-    bc_lanes: int  # B and C side by side
-    blocks: int
+    layers: int
     knobs: int
     hidden_lanes: int
     poles: int
     taps: int
     glide_frames: int  # that a change of the controls takes
-    block_weights: int  # from one block to the next
-    block_modulation: int
+    layer_weights: int  # from one layer to the next
+    layer_modulation: int
     modulation: int  # numbers that the knobs set for a frame
     voice_size: int
     channel_size: int
@@ -63,15 +62,14 @@ VOICE = (
     Row("window", lambda _: 2 * (FRAMES + WINDOW - 1)),  # (hops, 2): peak and power; the first rows are remembered
     Row("key", lambda plan: (FRAMES + 1) * plan.hop_lanes),  # (hops, hop_lanes): what the detectors hear
     Row("side_chain", lambda _: side_chain.STATE.end),  # see `side_chain.STATES`
-    Row("scans", lambda plan: plan.blocks * plan.states * plan.lanes),  # (blocks, states, lanes)
+    Row("cell"),  # how full the traps are, 0 to 1
     Row("modulations", lambda plan: FRAMES * plan.modulation, None),  # (frames, modulation); the first row is remembered
     Row("ends", lambda _: (1 + MIXES) * ENDS, None),  # (3, ENDS): gain, wet, dry at the ends of hops
     Row("condition", lambda plan: plan.knobs + plan.hidden_lanes),  # knobs, hidden units; from here on scratch
     Row("features", lambda _: FEATURES * LANES),  # (features, frames)
     Row("h", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): what goes from layer to layer
     Row("wide", lambda plan: FRAMES * 2 * plan.lanes),  # (frames, 2 lanes): before a gate
-    Row("steps", lambda plan: FRAMES * (plan.lanes + plan.bc_lanes)),  # (frames, lanes + bc_lanes): dt, B, C
-    Row("bent", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): after FiLM, or out of a scan
+    Row("bent", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): after FiLM
     Row("sounding", lambda plan: 4 * sounding_size(plan)),  # (4, sounding_size): gain, wet, dry, audio
 )
 CHANNEL = (
@@ -84,15 +82,20 @@ CHANNEL = (
 )
 
 
-BLOCK = (*s6.WEIGHTS, Part("film", lambda block, source: film.pack(block.film, source.lanes)))
+def _ramps(source: Source) -> np.ndarray:
+    """How far a rising, then a falling gain have come after each sample of a hop, see `Opto.ramps`; (2, hop_lanes)."""
+    hop = source.frames.hop
+    left = 1 - np.arange(1, hop + 1) / hop
+    steepness = np.exp(REACH * float64(source.model.steepness))
+    return np.concatenate([padded(1 - left**power, whole(hop)) for power in (1.0, steepness)])
+
+
 WEIGHTS = (
-    Part("ramp", lambda source: padded(np.arange(1, source.frames.hop + 1) / source.frames.hop, whole(source.frames.hop))),
+    Part("ramps", _ramps),
     Part("side_chain", side_chain.pack),
+    Part("cell", cell.pack),
     Part("lift", lambda source: dense.pack(source.model.lift, source.lanes)),
-    Part("gain_computer", lambda source: film.pack(source.model.gain_computer, source.lanes)),
-    Part(
-        "blocks", lambda source: np.concatenate([part for block in source.model.blocks for part in made(BLOCK, block, source)])
-    ),
+    Part("layers", lambda source: np.concatenate([film.pack(layer, source.lanes) for layer in source.model.layers])),
     Part("head", lambda source: padded(float64(source.model.head.weight)[0], source.lanes)),
     Part("head_bias", lambda source: np.full(LANES, float64(source.model.head.bias)[0])),
     Part("log_level", lambda source: np.full(LANES, math.log(source.filters.level))),  # of the colour stage, for the gain
@@ -101,17 +104,13 @@ WEIGHTS = (
 )
 
 Weights = offsets_type("Weights", WEIGHTS, __name__)
-Block = offsets_type("Block", BLOCK, __name__)
 Modulation = offsets_type("Modulation", knobs.MODULATION, __name__)
-BlockModulation = offsets_type("BlockModulation", knobs.BLOCK_MODULATION, __name__)
 Voice = offsets_type("Voice", VOICE, __name__)
 Channel = offsets_type("Channel", CHANNEL, __name__)
 _PARTS = {
     "plan": Plan,
     "weights": Weights,
-    "block": Block,
     "modulation": Modulation,
-    "block_modulation": BlockModulation,
     "voice": Voice,
     "channel": Channel,
 }
@@ -122,10 +121,8 @@ NUMBERS = sum(len(part._fields) for part in _PARTS.values())
 def lay_out(source: Source, channels: int, link: int) -> tuple[np.ndarray, np.ndarray]:
     """The layout as numbers, int64 (NUMBERS,), and the weights. Weights below 1e-15 count as 0."""
     weights = made(WEIGHTS, source)
-    first = source.model.blocks[0]
-    block = offsets(array.size for array in made(BLOCK, first, source))
+    first = source.model.layers[0]
     modulation = offsets(len(part.make(source)[1]) for part in knobs.MODULATION)
-    of_block = offsets(len(bias) for _, bias in knobs.of_block(first, source))
     config, frames = source.model.config, source.frames
     plan = Plan(
         channels=channels,
@@ -134,23 +131,21 @@ def lay_out(source: Source, channels: int, link: int) -> tuple[np.ndarray, np.nd
         hop=frames.hop,
         hop_lanes=whole(frames.hop),
         lanes=source.lanes,
-        states=config.states,
-        bc_lanes=whole(2 * config.states),
-        blocks=config.blocks,
+        layers=config.layers,
         knobs=config.controls,
         hidden_lanes=source.hidden_lanes,
         poles=source.filters.mix.size,
         taps=source.filters.fir.size,
         glide_frames=max(1, round(GLIDE_S * frames.per_second)),
-        block_weights=block[-1],
-        block_modulation=of_block[-1],
+        layer_weights=film.pack(first, source.lanes).size,
+        layer_modulation=film.modulation(first, source)[1].size,
         modulation=modulation[-1],
         voice_size=0,
         channel_size=0,
     )
     voice, channel = (offsets(row.size(plan) for row in table) for table in (VOICE, CHANNEL))
     plan = plan._replace(voice_size=whole(voice[-1]), channel_size=whole(channel[-1]))
-    numbers = [*plan, *offsets(array.size for array in weights), *block, *modulation, *of_block, *voice, *channel]
+    numbers = [*plan, *offsets(array.size for array in weights), *modulation, *voice, *channel]
     joined = np.concatenate(weights)
     return np.array(numbers, np.int64), aligned(np.where(np.abs(joined) < colour.FAINTEST, 0, joined))
 

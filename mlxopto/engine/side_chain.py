@@ -128,7 +128,8 @@ STATES = (  # a vector each
     Row("charged"),  # detectors
     Row("reduction"),  # of the gain computers, in nepers
     Row("amplitude"),  # from here on scratch: of the detectors at a frame's end
-    Row("gains"),  # logarithms, a frame a lane
+    Row("gains"),  # make-up, from which the cell takes its share, as logarithms, a frame a lane
+    Row("carriers"),  # the whole reduction, of which the cell makes carriers, a frame a lane
 )
 STATE = offsets_type("STATE", STATES, __name__)(*offsets(row.size(None) for row in STATES))
 _SAMPLE_RATES, _FRAME_RATES, _FRAME_LIMITS = (
@@ -205,8 +206,8 @@ def _curve(state, row, level):
 
 @inner
 def run(plan, v, weights, constants, state, row, mod_step, first, frames):
-    """Frames whose keys are known to their log gains in the state, and to features: k of frame f to features[16 (first + k) +
-    f].
+    """Frames whose keys are known to their make-up and reduction in the state, and to features: k of frame f to
+    features[16 (first + k) + f].
     """
     for f in range(frames):
         _detect(weights, constants, state, v.key + f * plan.hop_lanes, plan.hop, v.side_chain, row + f * mod_step)
@@ -256,7 +257,8 @@ def _compute(weights, constants, state, side, row, features, first, f):
     reduction = before + minimum(maximum(step, splat(_ZERO) - load(state, row + SET.fall)), load(state, row + SET.rise))
     reduction = keep_between(reduction, _FAINTEST, _LOUDEST)
     store(state, side + STATE.reduction, reduction)
-    state[side + STATE.gains + f] = state[row + SET.offset] - sum_lanes(reduction * load(weights, constants + CONSTANT.shares))
+    state[side + STATE.gains + f] = state[row + SET.offset]
+    state[side + STATE.carriers + f] = sum_lanes(reduction * load(weights, constants + CONSTANT.shares))
     level = log(load(state, side + STATE.amplitude) + _FLOOR) * np.float32(SCALE) + np.float32(2.0)
     store(state, side + STATE.amplitude, level)
     for k in range(DETECTORS):

@@ -1,4 +1,4 @@
-"""opto: the default network. A selective state space model at a control rate that sets a gain, and a small colour stage."""
+"""opto: the default network. A side-chain, the cell that it lights, a network that corrects them, and a small colour stage."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Self
 
 import mlx.core as mx
-import mlx.nn as nn
 
-from mlxopto.controls import TIME_UNITS, Panel
+from mlxopto.controls import Panel
 from mlxopto.models.network import Network, State
-from mlxopto.nn import S6, Colour, Dense, GatedFiLM, LevelFrontEnd, SideChain
-from mlxopto.nn.side_chain import DETECTORS
+from mlxopto.nn import Colour, Dense, GatedFiLM, LevelFrontEnd, OpticalCell, SideChain
+from mlxopto.nn.cell import TRAPS
+from mlxopto.nn.side_chain import DETECTORS, REACH
 
 MAX_LOG_GAIN = 6.0  # nepers, 52 dB either way
+STEEP = 0.944  # a gain that falls further than this within a hop, by half a decibel, may fall steeply
 MANY_SETTINGS, KNOB_HIDDEN = 64, 16  # with fewer settings, a hidden layer of knobs learns them by heart
-SHORTEST_S, LONGEST_S = 0.0003, 6.0  # initial time constants of the scans; A spreads them by a further factor of two
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class OptoConfig:
     sample_rate: int = 48000
     hop: int = 16  # samples a frame
     width: int = 16
-    states: int = 8
-    blocks: int = 2
+    layers: int = 3
     knob_hidden: int = 0  # units of a layer that lets knobs act on one another; needs many training settings
 
     @classmethod
@@ -39,87 +38,67 @@ class OptoConfig:
 
 @dataclass(frozen=True)
 class LightConfig(OptoConfig):
-    """Half the cost: frames twice as long and a single block."""
+    """Half the cost: frames twice as long and a layer less."""
 
     hop: int = 32
-    blocks: int = 1
-
-
-class Block(nn.Module):
-    """S6 whose time constants the controls move, then the gated FiLM; both residual."""
-
-    def __init__(self, config: OptoConfig):
-        super().__init__()
-        frame = config.hop / config.sample_rate
-        self.s6 = S6(config.width, config.states, (frame / LONGEST_S, frame / SHORTEST_S))
-        self.dt_shift = Dense(config.controls + config.knob_hidden, config.width)
-        self.film = GatedFiLM(config.controls + config.knob_hidden, config.width)
-
-    def __call__(self, x: mx.array, condition: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-        y, state = self.s6(x, self.dt_shift(condition)[:, None], state)
-        return self.film(x + y, condition), state
+    layers: int = 2
 
 
 class Opto(Network):
-    """y = colour(gain * x), the gain from a selective state space model that listens to a key signal.
+    """y = colour(gain * x), the gain from a side-chain that listens to a key signal and lights a cell that remembers.
 
     Causal without look-ahead: frame k hears the key up to its last sample, and the gain glides to its value during
-    the hop that follows, so that the latency is 0 samples.
+    the hop that follows, so that the latency is 0 samples. It goes on a straight line, but where an attack is so fast that
+    the hop counts it falls as steeply as was learnt.
     """
 
     linkable = True
+    frame = 32  # of training, whatever the hop
     good_block = 1 << 20  # a hundred kernels a block are launched in less time than they run on a GPU
 
     def __init__(self, config: OptoConfig):
         super().__init__()
         self.config = config
-        self.frame = config.hop
         width = config.width
         self.front_end = LevelFrontEnd(config.hop)
         conditions = config.controls + config.knob_hidden
         self.knobs = Dense(config.controls, config.knob_hidden) if config.knob_hidden else None
         self.side_chain = SideChain(config.controls, config.sample_rate, config.hop)
-        self.lift = Dense(self.front_end.features + self.side_chain.features, width)
-        self.gain_computer = GatedFiLM(conditions, width)
-        self.blocks = [Block(config) for _ in range(config.blocks)]
+        self.cell = OpticalCell(config.hop / config.sample_rate)
+        features = self.front_end.features + self.side_chain.features + self.cell.features
+        self.lift = Dense(features, width)
+        self.layers = [GatedFiLM(conditions, width) for _ in range(config.layers)]
         self.head = Dense(width, 1, scale=0.1)
+        self.steepness = mx.zeros((1,))  # of a falling gain, as a logarithm in units of REACH
         self.colour = Colour(config.sample_rate)
 
     @property
     def scan_sizes(self) -> tuple[int, int]:
-        """Channels and states of its selective scans."""
-        return self.config.width, self.config.states
+        """Channels and states of its selective scan."""
+        return TRAPS, 1
 
     def prime(self, panel: Panel) -> None:
         """Starts fresh weights from what the units on the panel say; training may unlearn it.
 
-        A knob in seconds scales the time constants, every second such knob those of every second channel; a knob in
-        decibels shifts the level that the gain computer sees, as a threshold does.
+        The side-chain knows most of it; a knob in decibels also shifts the level that the first layer sees, as a threshold
+        does.
         """
         self.side_chain.prime(panel)
         width = self.config.width
-        times = 0
         heard = self.front_end.features + DETECTORS  # levels; the other features have no threshold
-        gains = self.gain_computer.film.affine.weight
+        affine = self.layers[0].film.affine
+        weight = affine.weight
         for column, control in enumerate(panel.controls):
             low, high = control.travel
-            if control.unit in TIME_UNITS and control.taper == "log":
-                channels = (mx.arange(width) % 2 == times % 2).astype(mx.float32)
-                for block in self.blocks:
-                    block.dt_shift.weight[:, column] = -0.5 * (high - low) * channels
-                times += 1
-            elif control.unit.startswith("dB") and control.taper != "log":
+            if control.unit.startswith("dB") and control.taper != "log":
                 half_range = 0.5 * (high - low) * self.front_end.per_db
-                gains[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
-        self.gain_computer.film.affine.weight = gains
+                weight[width:, column] = -half_range * self.lift.weight[:, :heard].sum(axis=1)
+        affine.weight = weight
 
     def turn(self, by: mx.array) -> None:
         """Makes every setting do what it did with the knobs turned further by so much, (knobs,), in half travels."""
         self.side_chain.turn(by)
-        layers = [self.gain_computer.film.affine, *([self.knobs] if self.knobs else [])]
-        for block in self.blocks:
-            layers += [block.dt_shift, block.film.film.affine]
-        for layer in layers:
+        for layer in [*(layer.film.affine for layer in self.layers), *([self.knobs] if self.knobs else [])]:
             layer.bias = layer.bias + layer.weight[:, : self.config.controls] @ by
 
     def penalty(self) -> mx.array:
@@ -133,7 +112,7 @@ class Opto(Network):
             "pending": mx.zeros((batch, 0)),
             "levels": self.front_end.initial_state(batch),
             "side_chain": self.side_chain.initial_state(batch),
-            "scans": [block.s6.initial_state(batch) for block in self.blocks],
+            "cell": self.cell.initial_state(batch),
             "colour": self.colour.initial_state(batch * channels),
         }
         silent, _ = self._frame_gains(mx.zeros((batch, self.config.hop)), controls, state)
@@ -156,9 +135,24 @@ class Opto(Network):
         gains = mx.concatenate([state["gains"], new_gains], axis=1)
         hops = -(-heard.shape[1] // hop)  # the last may be begun only
         start, end = gains[:, :hops, None], gains[:, 1 : hops + 1, None]
-        ramp = mx.arange(1, hop + 1) * (1 / hop)
-        glide = (start + (end - start) * ramp).reshape(batch, -1)[:, offset : offset + samples]
-        return glide, {**state, **network, "pending": heard[:, frames * hop :], "gains": gains[:, -2:]}
+        rising, falling = self.ramps()
+        glide = start + (end - start) * mx.where(end < STEEP * start, falling, rising)
+        return glide.reshape(batch, -1)[:, offset : offset + samples], {
+            **state,
+            **network,
+            "pending": heard[:, frames * hop :],
+            "gains": gains[:, -2:],
+        }
+
+    def ramps(self) -> tuple[mx.array, mx.array]:
+        """How far a rising and a falling gain have come after each sample of a hop, (hop,) each, at last 1: t and 1 - (1 - t)^p
+        with the steepness p.
+        """
+        hop = self.config.hop
+        ahead = mx.arange(hop - 1, 0, -1) * (1 / hop)
+        left = mx.exp(mx.exp(REACH * self.steepness) * mx.log(ahead))
+        rising, falling = (1 - mx.concatenate([part, mx.zeros((1,))]) for part in (ahead, left))
+        return rising, falling
 
     def amplify(self, x: mx.array, gain: mx.array, state: State) -> tuple[mx.array, State]:
         """The audio path alone: x (batch, samples[, channels]) times gain (batch, samples), then the colour stage."""
@@ -174,14 +168,13 @@ class Opto(Network):
         """key: (batch, frames * hop) to gains (batch, frames) and the parts of the state that the network keeps."""
         condition = self._condition(controls)
         levels, level_state = self.front_end(key, state["levels"])
-        textbook, features, side_chain = self.side_chain(key, controls, state["side_chain"])
-        h = self.gain_computer(self.lift(mx.concatenate([levels, features], axis=-1)), condition)
-        scans = []
-        for block, scan_state in zip(self.blocks, state["scans"], strict=True):
-            h, scan_state = block(h, condition, scan_state)
-            scans.append(scan_state)
-        log_gain = MAX_LOG_GAIN * mx.tanh((textbook + self.head(h)[..., 0]) * (1 / MAX_LOG_GAIN))
-        return mx.exp(log_gain) * self.colour.level(), {"levels": level_state, "side_chain": side_chain, "scans": scans}
+        makeup, reduction, heard, side_chain = self.side_chain(key, controls, state["side_chain"])
+        reduction, memory, cell = self.cell(reduction, state["cell"])
+        h = self.lift(mx.concatenate([levels, heard, memory], axis=-1))
+        for layer in self.layers:
+            h = layer(h, condition)
+        log_gain = MAX_LOG_GAIN * mx.tanh((makeup - reduction + self.head(h)[..., 0]) * (1 / MAX_LOG_GAIN))
+        return mx.exp(log_gain) * self.colour.level(), {"levels": level_state, "side_chain": side_chain, "cell": cell}
 
     def _condition(self, controls: mx.array) -> mx.array:
         """(batch, knobs) to (batch, conditions): the knobs themselves, then what the hidden layer makes of them."""

@@ -1,7 +1,8 @@
-"""Layers: dense, recurrent (S6, S4D, GRU, LSTM), FiLM, gated linear unit, the level front end, the side-chain and the colour
+"""Layers: dense, recurrent (S4D, GRU, LSTM), FiLM, gated linear unit, level front end, side-chain, optical cell and colour
 stage.
 """
 
+from mlxopto.nn.cell import OpticalCell
 from mlxopto.nn.colour import Colour
 from mlxopto.nn.dense import Dense
 from mlxopto.nn.film import FiLM, GatedFiLM
@@ -9,7 +10,18 @@ from mlxopto.nn.gru import GRU
 from mlxopto.nn.levels import LevelFrontEnd
 from mlxopto.nn.lstm import LSTM, lstm_step
 from mlxopto.nn.s4d import S4D
-from mlxopto.nn.s6 import S6
 from mlxopto.nn.side_chain import SideChain
 
-__all__ = ["GRU", "LSTM", "S4D", "S6", "Colour", "Dense", "FiLM", "GatedFiLM", "LevelFrontEnd", "SideChain", "lstm_step"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "S4D",
+    "Colour",
+    "Dense",
+    "FiLM",
+    "GatedFiLM",
+    "LevelFrontEnd",
+    "OpticalCell",
+    "SideChain",
+    "lstm_step",
+]

@@ -10,7 +10,7 @@ import mlx.nn as nn
 from mlxopto.scan import one_pole_bank
 
 CORNERS_HZ = (5.0, 20.0, 80.0)  # where the low-frequency poles start
-TAPS = 4
+TAPS = 8
 LEVEL_HZ = 1000.0  # where levels are read
 FAINTEST_LEVEL = 1e-3  # keeps the slope finite where the filters have learnt silence
 

@@ -168,9 +168,9 @@ class SideChain(nn.Module):
 
     def __call__(
         self, key: mx.array, knobs: mx.array, state: dict[str, mx.array]
-    ) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
-        """key: (batch, frames * hop), knobs: (batch, controls) to log gain (batch, frames), features (batch, frames, features),
-        state.
+    ) -> tuple[mx.array, mx.array, mx.array, dict[str, mx.array]]:
+        """key: (batch, frames * hop), knobs: (batch, controls) to make-up (batch, 1) and reduction (batch, frames), both in
+        nepers, features (batch, frames, features), state.
         """
         levels, listened = self._detect(key, knobs, state)
         curve = self._curve(knobs)
@@ -182,9 +182,9 @@ class SideChain(nn.Module):
         reduction, last = ballistics_scan(wanted, *rates, rise, fall, state["reductions"])
         shares = self.shares()
         at_full_scale = _reduction(curve, mx.zeros_like(curve[0]))[:, 0] @ shares
-        gain = self.makeup(knobs) + REACH * self.auto_makeup * at_full_scale[:, None] - reduction @ shares
+        makeup = self.makeup(knobs) + REACH * self.auto_makeup * at_full_scale[:, None]
         features = mx.concatenate([mx.log(levels + FLOOR) * SCALE + 2.0, wanted, reduction], axis=-1)
-        return gain, features, {**listened, "reductions": last}
+        return makeup, reduction @ shares, features, {**listened, "reductions": last}
 
     def shares(self) -> mx.array:
         """Of each gain computer in the whole reduction, (GAIN_COMPUTERS,), sum 1."""

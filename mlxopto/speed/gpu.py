@@ -36,7 +36,7 @@ class Sizes:
     hidden: int = 32
     plain_time: int = 8192  # by MLX operations, whose arrays hold every state of every step, several times
     training: tuple[int, ...] = (12, 96)  # sequences side by side
-    frames: int = 1024
+    frames: int = 512  # of training, as the network counts them
     render_s: int = 600
     repeats: int = 10
 

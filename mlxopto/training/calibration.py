@@ -1,20 +1,20 @@
 """Few-shot calibration: a trained opto becomes another unit of its kind, from a few seconds of recording.
 
-Few numbers may move, all of them with a meaning: where the knobs stand, the output gain, a short filter that also aligns, what
-the detectors are mixed of, and the start of each parameter of the side-chain. What a turn of a knob changes stays as it was
-learnt.
+What may move stands in `adjustments`; what a turn of a knob changes stays as it was learnt. Positions of the knobs are tried
+first. From the best of them Levenberg-Marquardt descends with the engine's renders, first in what matters most, then in
+everything: a hundred renders of a second tell all slopes sooner than a network's gradient does one.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
 
-import mlx.core as mx
-import mlx.nn as nn
-import mlx.optimizers as optim
 import numpy as np
 
 from mlxopto.controls import Panel
@@ -24,27 +24,28 @@ from mlxopto.errors import Notice, RequestError
 from mlxopto.matching import starts
 from mlxopto.metrics.levels import SILENT_DBFS, level_dbfs
 from mlxopto.models import Network, Opto
-from mlxopto.nn.side_chain import REACH
-from mlxopto.training.schedule import learning_rate
+from mlxopto.training.adjustments import Adjustments
+from mlxopto.training.loss import emphasised
 
 TAKES, LONGEST_S = 8, 4.0  # takes that are enough, and what is listened to from the start of each
-CANDIDATES = 512  # positions of the knobs that are tried first
-STARTS, STEPS = 3, 900  # descents begun from the best of them, and steps of each; the one that ends lowest is kept
-STEPS_OF_LEVELS = 200  # where nothing else is fitted
-THRESHOLDS = tuple(range(8))  # nepers that they may be higher then
-LEARNING_RATE = 0.06
+CANDIDATES = 256  # positions of the knobs that are tried first
+STARTS = 3  # descents in what matters most, from the best of them; the one that ends lowest goes on
+FIRST_STEPS, STEPS = 20, 40  # of a descent, at most
+CONVERGED = 1e-3  # a step that gains less is the last
+PROBE = 0.02  # widths of a move, for slopes
+SLOPES_KEPT = 6  # steps for which what a move does to the packed weights is taken as it was
+FARTHEST = 3.0  # widths, that a step moves anything
+OBSERVATIONS = 25.0  # in which models of other units err independently, in a few seconds: how much a charge weighs
 TINY, AUDIBLE_POWER = 1e-12, 1e-5  # power that is silence, and that tells a gain
 HARDLY_DB = 1.0  # of gain change, from which no ratio can be told
-LEAST_ESR = 1e-4  # a fit that is better than this counts little
-PARTS = (
-    *("threshold", "ratio", "knee", "range", "makeup", "average", "attack", "release"),
-    *("reduction_attack", "reduction_release", "rise", "fall"),
-)
-FREE = ("threshold", "makeup")  # input trim and output gain
-CHARGE, CHARGE_EACH = 0.001, 0.01  # a square neper, or e-fold, that the parameters of a part move together, and each by itself
-CHARGE_MIX = 0.0025  # of the mix of detectors and the shares of gain computers, as they are kept
+LEAST_ESR, LEAST_ESR_HARDLY = 1e-5, 1e-3  # a fit that is better than this counts little; where hardly anything is compressed
+LEVEL_S, QUIETEST = 0.02, 0.03  # over which levels are averaged, and the lowest that counts in full, of the loudest
+_DAMPINGS = (0.1, 1.0, 10.0, 100.0)  # tried side by side, times the last one that was best
+_MOST_DAMPING = 1e5
 
-Show = Callable[[int, int, float, float], None]  # steps done, of how many, the loss, the learning rate
+Job = TypeVar("Job")
+Found = TypeVar("Found")
+Show = Callable[[int, int, float], None]  # steps done, of how many at most, the loss
 
 
 def check(model: Network, takes: Sequence[Take], sample_rate: int) -> None:
@@ -67,98 +68,46 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
     Args:
         takes: of the unit, at settings on the panel; the start of each is listened to.
     """
-    heard = _Heard(takes, panel, sample_rate)
-    if heard.hardly_compresses:
+    heard = [_Heard(take, panel, sample_rate) for take in takes]
+    change_db = _gain_change_db(heard, sample_rate)
+    if change_db < HARDLY_DB:
         warnings.warn(
-            f"the recordings change their gain by {heard.gain_change_db:.1f} dB only: ratio and times stay as the panel says; "
+            f"the recordings change their gain by {change_db:.1f} dB only: ratio and times stay as the panel says; "
             "to fit them, record something louder or at a lower threshold",
             Notice,
             stacklevel=2,
         )
-        begun, steps = [_least_reduction(model, heard)], STEPS_OF_LEVELS
-    else:
-        begun, steps = [Adjustments(model, *start) for start in _starts(model, panel, heard)], STEPS
-    descents = [_Descent(model, heard, start) for start in begun]
-    for number, descent in enumerate(descents):
-        for step in range(steps):
-            rate = learning_rate(step, steps, LEARNING_RATE)
-            show(number * steps + step + 1, len(descents) * steps, descent.advance(rate), rate)
-    min(descents, key=lambda descent: descent.loss).settle()
-
-
-class Adjustments(nn.Module):
-    """What calibration moves: knobs in half travels, parameters of the side-chain in nepers or e-folds, the rest as
-    it is kept.
-    """
-
-    def __init__(self, model: Opto, offset: np.ndarray, log_gain: float, only_levels: bool = False):
-        """`only_levels`: nothing but thresholds, the output gain and the filter moves."""
-        super().__init__()
-        self._only_levels = only_levels
-        self.knobs = mx.array(offset, dtype=mx.float32)
-        self.together = {name: mx.zeros((1,)) for name in PARTS}
-        self.together["makeup"] = mx.array([log_gain])
-        rests = {name: getattr(model.side_chain, name).start for name in PARTS}
-        self.each = {name: mx.zeros_like(rest) for name, rest in rests.items() if rest.size > 1}
-        self.mix, self.share = mx.zeros_like(model.side_chain.mix.start), mx.zeros_like(model.side_chain.share)
-        self.fir = mx.zeros_like(model.colour.fir)
-
-    def penalty(self) -> mx.array:
-        """The charge for what nothing in the recordings asks for."""
-        together = [mx.square(move).sum() for name, move in self.together.items() if name not in FREE]
-        each = [mx.square(move).sum() for move in self.each.values()]
-        mix = mx.square(self.mix).sum() + mx.square(self.share).sum()
-        return CHARGE * (sum(together) + mx.square(self.knobs).sum()) + CHARGE_EACH * sum(each) + CHARGE_MIX * mix
-
-    def on(self, base: Any) -> dict[str, Any]:
-        """The parameters, of those of a network, that differ with these adjustments; `knobs` is not in them."""
-        side_chain = base["side_chain"]
-        moved: dict[str, Any] = {
-            name: {"start": side_chain[name]["start"] + (move + self.each.get(name, 0.0)) * (1 / REACH)}
-            for name, move in self.together.items()
-            if name in FREE or not self._only_levels
-        }
-        colour = {"fir": base["colour"]["fir"] + self.fir}
-        if self._only_levels:
-            return {"side_chain": moved, "colour": colour}
-        moved["mix"] = {"start": side_chain["mix"]["start"] + self.mix}
-        moved["share"] = side_chain["share"] + self.share
-        return {"side_chain": moved, "colour": colour}
+    tells = change_db >= HARDLY_DB
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        search = _Search(
+            model, panel, heard, starts.turnable(panel) & tells, LEAST_ESR if tells else LEAST_ESR_HARDLY, pool, show
+        )
+        search.adjustments.settle(search.best() if tells else search.levels())
 
 
 class _Heard:
-    """The takes side by side, float32 (takes, samples), zeros after the end of a short one; `counted` where the
-    error counts.
+    """The start of a take as calibration hears it: x and y float32 (samples,), knobs (controls,), -1 to 1.
+
+    Errors are compared in three ways: as they are, over the target's level around, and with the treble raised, so that loud
+    moments, releases and air count alike. powers: of the target in these ways.
     """
 
-    def __init__(self, takes: Sequence[Take], panel: Panel, sample_rate: int):
-        longest = round(LONGEST_S * sample_rate)
-        lengths = [min(longest, len(take.x)) for take in takes]
-        parts = [_counted(take, sample_rate) for take in takes]
-        self.x, self.y, self.counted = (np.zeros((len(takes), max(lengths)), np.float32) for _ in range(3))
-        for row, (take, length, part) in enumerate(zip(takes, lengths, parts, strict=True)):
-            self.x[row, :length], self.y[row, :length] = take.x[:length], take.y[:length]
-            self.counted[row, part] = 1
-        self.gain_change_db = _gain_change_db(self.x, self.y, self.counted, sample_rate)
-        self.hardly_compresses = self.gain_change_db < HARDLY_DB
-        self.knobs = np.array([panel.normalise(take.setting) for take in takes], np.float32)
-        self.turnable = starts.turnable(panel) * (not self.hardly_compresses)
-        self.power = (self.counted * np.square(self.y)).sum(axis=1)
+    ways = 3
 
-    def loss(self, y: mx.array) -> mx.array:
-        """The mean logarithm of the takes' ESR: y (takes, samples)."""
-        error = (mx.array(self.counted) * mx.square(y - mx.array(self.y))).sum(axis=1)
-        return mx.log(error / mx.array(self.power) + LEAST_ESR).mean()
+    def __init__(self, take: Take, panel: Panel, sample_rate: int):
+        end = min(round(LONGEST_S * sample_rate), len(take.x))
+        self.x, self.y = np.ascontiguousarray(take.x[:end, None], np.float32), np.asarray(take.y[:end], np.float32)
+        self.knobs = np.array(panel.normalise(take.setting))
+        self.counted = _counted(take, sample_rate)
+        shape = np.hanning(2 * (round(LEVEL_S * sample_rate) // 2) + 1)
+        level = np.sqrt(np.maximum(np.convolve(np.square(self.y, dtype=np.float64), shape / shape.sum(), "same"), 0))
+        self._per_level = (1 / np.hypot(level, QUIETEST * level.max() + TINY)).astype(np.float32)
+        self.powers = np.square(self.compared(self.y), dtype=np.float64).sum(axis=1) + TINY
 
-
-def _gain_change_db(x: np.ndarray, y: np.ndarray, counted: np.ndarray, sample_rate: int) -> float:
-    """From the lowest to the highest gain of all takes, in frames of 50 ms, without a twentieth at both ends."""
-    frame = round(0.05 * sample_rate)
-    count = x.shape[1] // frame * frame
-    powers = [np.square(part * counted)[:, :count].reshape(len(x), -1, frame).mean(axis=2) for part in (x, y)]
-    audible = (powers[0] > AUDIBLE_POWER) & (powers[1] > TINY)
-    gains = 10 * np.log10(powers[1][audible] / powers[0][audible])
-    return float(np.ptp(np.percentile(gains, (5, 95)))) if len(gains) else 0.0
+    def compared(self, signal: np.ndarray) -> np.ndarray:
+        """A signal (samples,) in each way, float32 (ways, counted samples)."""
+        treble = np.pad(emphasised(signal), (len(signal) - len(emphasised(signal)), 0))
+        return np.stack([signal, signal * self._per_level, treble])[:, self.counted]
 
 
 def _counted(take: Take, sample_rate: int) -> slice:
@@ -167,74 +116,186 @@ def _counted(take: Take, sample_rate: int) -> slice:
     return slice(min(round(starts.SETTLING_S * sample_rate), length // 4), length)
 
 
-def _starts(model: Opto, panel: Panel, heard: _Heard) -> list[tuple[np.ndarray, float]]:
-    """Offsets of the knobs and log gains from which to descend: the best of many, and apart from one another."""
-    moves = heard.turnable * (starts.spread(panel, CANDIDATES) - heard.knobs.mean(axis=0))
-    offsets = [np.zeros(len(panel.controls)), *moves]
-    engine = NativeEngine(model, 1, "off")
-    losses, gains = zip(*(_trial(engine, heard, offset) for offset in offsets), strict=True)
-    best_first = np.argsort(losses, kind="stable")
-    ranked = [offsets[i] for i in best_first]
-    return [(ranked[i], gains[best_first[i]]) for i in starts.choose(ranked, heard.turnable, STARTS)]
+def _gain_change_db(heard: Sequence[_Heard], sample_rate: int) -> float:
+    """From the lowest to the highest gain of all takes, in frames of 50 ms, without a twentieth at both ends."""
+    frame, gains = round(0.05 * sample_rate), []
+    for part in heard:
+        signals = part.x[part.counted, 0], part.y[part.counted]
+        frames = len(signals[0]) // frame
+        played, got = (np.square(s[: frames * frame].reshape(frames, frame)).mean(axis=1) for s in signals)
+        audible = (played > AUDIBLE_POWER) & (got > TINY)
+        gains.append(10 * np.log10(got[audible] / played[audible]))
+    found = np.concatenate(gains)
+    return float(np.ptp(np.percentile(found, (5, 95)))) if len(found) else 0.0
 
 
-def _least_reduction(model: Opto, heard: _Heard) -> Adjustments:
-    """The thresholds as high as the recordings, which hardly compress, ask for: from there the gain is fitted."""
-    base, rest = model.parameters(), np.zeros(heard.knobs.shape[1])
-    found = []
-    for nepers in THRESHOLDS:
-        adjustments = Adjustments(model, rest, 0.0, only_levels=True)
-        adjustments.together["threshold"] = mx.array([nepers])
-        model.update(adjustments.on(base))
-        loss, log_gain = _trial(NativeEngine(model, 1, "off"), heard, rest)
-        adjustments.together["makeup"] = mx.array([log_gain])
-        found.append((loss, adjustments))
-    model.update(base)
-    return min(found, key=lambda pair: pair[0])[1]
+@dataclass
+class _Point:
+    """Moves, the errors of each take there (ways, samples), and what they cost."""
+
+    moves: np.ndarray
+    errors: list[np.ndarray]
+    cost: float
 
 
-def _trial(engine: NativeEngine, heard: _Heard, offset: np.ndarray) -> tuple[float, float]:
-    """The mean log ESR of the takes with the knobs moved so far, each at its best gain; the mean log gain."""
-    losses, gains = [], []
-    for x, y, counted, knobs in zip(heard.x, heard.y, heard.counted, heard.knobs, strict=True):
-        engine.aim((knobs + offset).tolist(), 1.0, 0.0)
+class _Search:
+    """Looks for the moves that make the model the unit."""
+
+    def __init__(
+        self,
+        model: Opto,
+        panel: Panel,
+        heard: Sequence[_Heard],
+        turnable: np.ndarray,
+        least_esr: float,
+        pool: ThreadPoolExecutor,
+        show: Show,
+    ):
+        self.adjustments = Adjustments(model, turnable)
+        self._model, self._panel, self._heard, self._turnable, self._pool = model, panel, heard, turnable, pool
+        self._least_esr, self._workers = least_esr, os.cpu_count() or 1
+        self._show, self._done = show, 0
+
+    def best(self) -> np.ndarray:
+        """The moves where the lowest descent ends."""
+        first = [self._descend(start, self.adjustments.first, FIRST_STEPS) for start in self._starts()]
+        lowest = min(first, key=lambda point: point.cost)
+        everything = np.arange(self.adjustments.size)
+        return self._descend(lowest.moves, everything, STEPS).moves
+
+    def levels(self) -> np.ndarray:
+        """The moves of levels and tone alone that fit."""
+        return self._descend(self._starts()[0], self.adjustments.levels, STEPS).moves
+
+    def _starts(self) -> list[np.ndarray]:
+        """Moves from which to descend: the best of many positions of the knobs, and apart from one another."""
+        middle = np.mean([part.knobs for part in self._heard], axis=0)
+        offsets = [np.zeros(len(middle)), *(self._turnable * (starts.spread(self._panel, CANDIDATES) - middle))]
+        self.adjustments.apply(np.zeros(self.adjustments.size))
+        found = self._shared(offsets, self._trial)
+        tried = [self.adjustments.moves(offset, gain) for offset, (_, gain) in zip(offsets, found, strict=True)]
+        costs = [loss + self._charge(moves) for (loss, _), moves in zip(found, tried, strict=True)]
+        best_first = np.argsort(costs, kind="stable")
+        ranked = [offsets[i] for i in best_first]
+        return [tried[best_first[i]] for i in starts.choose(ranked, self._turnable > 0, STARTS)]
+
+    def _trial(self, engine: NativeEngine, offset: np.ndarray) -> tuple[float, float]:
+        """The mean log ESR of the takes with the knobs moved so far, each at its best gain; the mean log gain."""
+        losses, gains = [], []
+        for part in self._heard:
+            y, target = self._render(engine, part, offset)[part.counted].astype(np.float64), part.y[part.counted]
+            product, power = abs(float(y @ target)) + TINY, float(y @ y) + TINY
+            losses.append(math.log(max(0.0, 1 - product**2 / (power * part.powers[0])) + self._least_esr))
+            gains.append(math.log(product / power))
+        return float(np.mean(losses)), float(np.mean(gains))
+
+    def _descend(self, moves: np.ndarray, free: np.ndarray, most: int) -> _Point:
+        """Levenberg-Marquardt in some of the moves."""
+        (point,), damping, slopes = self._points([moves]), 1e-2, []
+        for step in range(most):
+            if step % SLOPES_KEPT == 0:
+                slopes = self._weight_slopes(point.moves, free)
+            gradient, curvature = self._normal_equations(point, free, slopes)
+            after = None
+            while after is None and damping < _MOST_DAMPING:
+                trials = [self._stepped(point.moves, free, gradient, curvature, damping * by) for by in _DAMPINGS]
+                found = self._points(trials)
+                best = int(np.argmin([trial.cost for trial in found]))
+                after = found[best] if found[best].cost < point.cost else None
+                damping = max(1e-6, damping * _DAMPINGS[best]) if after else damping * 1000
+            gained = point.cost - after.cost if after else 0.0
+            point = after or point
+            self._tell(point.cost)
+            if gained < CONVERGED:
+                self._done += most - step - 1
+                break
+        return point
+
+    def _stepped(
+        self, moves: np.ndarray, free: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, damping: float
+    ) -> np.ndarray:
+        trial = moves.copy()
+        step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+        trial[free] -= np.clip(step, -FARTHEST, FARTHEST)
+        return trial
+
+    def _points(self, several: Sequence[np.ndarray]) -> list[_Point]:
+        """What moves cost: the mean logarithm of the takes' ESR in each way, and the charge."""
+        jobs = []
+        for moves in several:  # MLX's arrays stay on this thread
+            self.adjustments.apply(moves)
+            engine = NativeEngine(self._model, 1, "off")
+            jobs.append(self._pool.submit(self._errors, engine, self.adjustments.knobs(moves)))
+        points = []
+        for moves, job in zip(several, jobs, strict=True):
+            errors = job.result()
+            ratios = [_sums(error) / part.powers for error, part in zip(errors, self._heard, strict=True)]
+            cost = float(np.mean(np.log(np.array(ratios) + self._least_esr))) + self._charge(moves)
+            points.append(_Point(moves, errors, cost if math.isfinite(cost) else math.inf))
+        return points
+
+    def _normal_equations(self, point: _Point, free: np.ndarray, slopes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (free,) and Gauss and Newton's curvature (free, free) of the cost."""
+        self.adjustments.apply(point.moves)
+        weights = NativeEngine(self._model, 1, "off").weights.copy()
+
+        def probe(engine: NativeEngine, place: int) -> list[np.ndarray]:
+            moves = point.moves.copy()
+            moves[free[place]] += PROBE
+            engine.weights[:] = weights + slopes[place]
+            return self._errors(engine, self.adjustments.knobs(moves))
+
+        probes = self._shared(range(len(free)), probe)
+        charged = self.adjustments.charge_weights(point.moves[free]) / OBSERVATIONS
+        gradient, curvature = 2 * charged * point.moves[free], np.diag(2 * charged)
+        for take, (error, part) in enumerate(zip(point.errors, self._heard, strict=True)):
+            scales = 2 / (len(self._heard) * _Heard.ways * (_sums(error) + self._least_esr * part.powers))
+            for way, scale in enumerate(scales):
+                slope = np.stack([probed[take][way] - error[way] for probed in probes]) / np.float32(PROBE)
+                gradient += scale * (slope @ error[way])
+                curvature += scale * (slope @ slope.T)
+        return gradient, curvature
+
+    def _weight_slopes(self, moves: np.ndarray, free: np.ndarray) -> list[np.ndarray]:
+        """What a probe of each free move changes in the packed weights."""
+        self.adjustments.apply(moves)
+        base, found = NativeEngine(self._model, 1, "off").weights.copy(), []
+        for place in free:
+            probed = moves.copy()
+            probed[place] += PROBE
+            self.adjustments.apply(probed)
+            found.append(NativeEngine(self._model, 1, "off").weights - base)
+        return found
+
+    def _errors(self, engine: NativeEngine, offset: np.ndarray) -> list[np.ndarray]:
+        return [part.compared(self._render(engine, part, offset) - part.y) for part in self._heard]
+
+    @staticmethod
+    def _render(engine: NativeEngine, part: _Heard, offset: np.ndarray) -> np.ndarray:
+        engine.aim((part.knobs + offset).tolist(), 1.0, 0.0)
         engine.reset()
-        estimate = engine.process(x[:, None])[0][:, 0] * counted
-        product, power = abs(float(estimate @ y)) + TINY, float(estimate @ estimate) + TINY
-        losses.append(math.log(max(0.0, 1 - product**2 / (power * float((counted * y) @ y))) + LEAST_ESR))
-        gains.append(math.log(product / power))
-    return float(np.mean(losses)), float(np.mean(gains))
+        rendered: np.ndarray = engine.process(part.x)[0][:, 0]
+        return rendered
+
+    def _shared(self, jobs: Sequence[Job], work: Callable[[NativeEngine, Job], Found]) -> list[Found]:
+        """The work of every job, on engines with the model as it is, one a thread."""
+        engines = [NativeEngine(self._model, 1, "off") for _ in range(self._workers)]
+
+        def share(first: int) -> list[Found]:
+            return [work(engines[first], job) for job in jobs[first :: self._workers]]
+
+        parts = list(self._pool.map(share, range(self._workers)))
+        return [parts[i % self._workers][i // self._workers] for i in range(len(jobs))]
+
+    def _charge(self, moves: np.ndarray) -> float:
+        return self.adjustments.charge(moves) / OBSERVATIONS
+
+    def _tell(self, cost: float) -> None:
+        self._done += 1
+        self._show(self._done, STARTS * FIRST_STEPS + STEPS, cost)
 
 
-class _Descent:
-    """Adam on the adjustments from one start."""
-
-    def __init__(self, model: Opto, heard: _Heard, start: Adjustments):
-        self._model, self._heard, self._base = model, heard, model.parameters()
-        self._adjustments = start
-        self._optimizer = optim.Adam(LEARNING_RATE, betas=[0.9, 0.99])
-        self._gradient = nn.value_and_grad(self._adjustments, self._objective)
-        self.loss = math.inf
-
-    def advance(self, rate: float) -> float:
-        """One step at a learning rate; the loss before it."""
-        loss, gradient = self._gradient()
-        self._optimizer.learning_rate = rate
-        self._optimizer.update(self._adjustments, gradient)
-        mx.eval(loss, self._adjustments.parameters(), self._optimizer.state)
-        self.loss = loss.item()
-        return self.loss
-
-    def settle(self) -> None:
-        """Leaves the model as adjusted."""
-        self._model.update(self._adjustments.on(self._base))
-        self._model.turn(self._turned())
-        mx.eval(self._model.parameters())
-
-    def _objective(self) -> mx.array:
-        self._model.update(self._adjustments.on(self._base))
-        y, _ = self._model(mx.array(self._heard.x), mx.array(self._heard.knobs) + self._turned())
-        return self._heard.loss(y) + self._adjustments.penalty()
-
-    def _turned(self) -> mx.array:
-        return self._adjustments.knobs * mx.array(self._heard.turnable)
+def _sums(errors: np.ndarray) -> np.ndarray:
+    """Of squares, (ways,)."""
+    sums: np.ndarray = np.square(errors, dtype=np.float64).sum(axis=1)
+    return sums

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlxopto.data.takes import Source, Take
+from mlxopto.training.loss import emphasised
 from mlxopto.training.ranks import ALONE, Ranks
 
 
@@ -20,8 +21,8 @@ from mlxopto.training.ranks import ALONE, Ranks
 class Chunk:
     """One step's data, as numpy's arrays or as MLX's.
 
-    x, y: (batch, samples). controls: (batch, knobs), -1 to 1. power: (batch,), of each whole target. starts: (batch,), true
-    where a sequence begins; None where none does.
+    x, y: (batch, samples). controls: (batch, knobs), -1 to 1. power: (batch, 2), of each whole target, as it is and
+    emphasised. starts: (batch,), true where a sequence begins; None where none does.
     """
 
     x: Any
@@ -100,5 +101,6 @@ class _Slot:
         self._take = take = self._coming.result()
         self._coming = self._worker.submit(self._source.sequence, self.index + self._stride)
         self._controls = np.array(self._panel.normalise(take.setting), np.float32)
-        self._power = np.float32(np.mean(np.square(take.y, dtype=np.float64)) + 1e-8)
+        powers = [np.mean(np.square(signal, dtype=np.float64)) for signal in (take.y, emphasised(take.y))]
+        self._power = np.array(powers, np.float32) + np.float32(1e-8)
         return take

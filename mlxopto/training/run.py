@@ -299,10 +299,9 @@ def _calibrated(config: TrainConfig, source: Source, model: Network, folder: Pat
     start = time.monotonic()
     audio_s = sum(min(len(take.x) / source.sample_rate, calibration.LONGEST_S) for take in takes)
 
-    def show(step: int, steps: int, loss: float, learning_rate: float) -> None:
-        if step % LOG_EVERY == 0 or step == steps:
-            a_step = (time.monotonic() - start) / step
-            report(Progress(step, steps, loss, learning_rate, audio_s / a_step, a_step * (steps - step), None))
+    def show(step: int, steps: int, loss: float) -> None:
+        a_step = (time.monotonic() - start) / step
+        report(Progress(step, steps, loss, 0.0, audio_s / a_step, a_step * (steps - step), None))
 
     before = errors(model, source.panel, source.sample_rate, takes).scores()
     calibration.calibrate(model, source.panel, takes, source.sample_rate, show)

@@ -32,8 +32,8 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, source: Source, ranks: Ranks = ALONE):
-        self.config, self.source, self._ranks = config, source, ranks
         self.model = new_model(config, source)
+        self.config, self.source, self._ranks = config, source, ranks
         self._highest_rate = self.model.learning_rate if config.learning_rate is None else config.learning_rate
         self.step = 0
         # eps: a parameter that changes nothing yet must not be moved by rounding

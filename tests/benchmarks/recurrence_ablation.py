@@ -1,104 +1,132 @@
-"""What the state space model does for opto: the same network, data, seed and steps with other recurrences in its place, with
-none, and without the whole network beside the side-chain. One seed.
+"""What the selective state space layer in the gain path, the cell, does for opto: the same network, data and steps with another
+recurrence in its place, with none, and without the layers that correct them.
 
-    python -m tests.benchmarks.recurrence_ablation STEPS DATA ...
+    python -m tests.benchmarks.recurrence_ablation STEPS SEEDS DATA ...
 
-DATA are virtual devices and data folders. Prints a Markdown table of errors on test settings that were never trained on.
+DATA are virtual devices and data folders. Prints a Markdown table: errors on test settings that were never trained on, and
+for the LA-2A and the CL 1B those of `exposure`, means over the seeds with the standard deviation, and the p of a paired t-test
+of the logarithms of a variant's errors against the cell's.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
+from scipy import stats
 
-from mlxopto.controls import Panel
+from mlxopto.devices import DEVICES
 from mlxopto.evaluation.studies.runs import label, of_data
 from mlxopto.models import Opto, parameter_count
-from mlxopto.models.opto import OptoConfig
-from mlxopto.nn import GRU, LSTM, S4D, Dense, functional
+from mlxopto.models.opto import LightConfig, OptoConfig
+from mlxopto.nn import GRU, LSTM, S4D, Dense, OpticalCell, functional
+from mlxopto.nn.cell import MOST, TRAPS
 from mlxopto.training.config import TrainConfig
+from tests.benchmarks.exposure import SETTINGS, errors_db
 from tests.benchmarks.results import tell
 from tests.benchmarks.variants import trained
 
+CORES: dict[str, Callable[[OptoConfig], nn.Module]] = {
+    "GRU": lambda config: GRU(TRAPS, TRAPS),
+    "LSTM": lambda config: LSTM(TRAPS, TRAPS),
+    "S4D": lambda config: S4D(TRAPS, 4, config.sample_rate / config.hop),
+}
 
-class Nothing(nn.Module):
-    """No memory."""
+
+class OtherCell(nn.Module):
+    """Another recurrence in the cell's place: it hears the reduction and the carriers, and adds conductance."""
+
+    def __init__(self, config: OptoConfig, core: str):
+        super().__init__()
+        self.input, self.core, self.output = Dense(2, TRAPS), CORES[core](config), Dense(TRAPS, 1)
+        self.output.bias = mx.full((1,), -4.0)
+        self.initial_state = self.core.initial_state
+
+    def __call__(self, reduction: mx.array, state: Any) -> tuple[mx.array, mx.array, Any]:
+        reduction = mx.minimum(reduction, MOST)
+        carriers = mx.expm1(reduction)
+        hidden, state = self.core(self.input(mx.stack([reduction, mx.log1p(carriers)], axis=-1)), state)
+        whole = mx.log1p(carriers + functional.softplus(self.output(hidden))[..., 0])
+        return whole, mx.concatenate([whole[..., None], hidden], axis=-1), state
+
+
+class NoCell(nn.Module):
+    """A gain that forgets at once."""
 
     def initial_state(self, batch: int) -> mx.array:
         return mx.zeros((batch, 0))
 
-    def __call__(self, x: mx.array, state: mx.array) -> tuple[mx.array, mx.array]:
-        return x, state
+    def __call__(self, reduction: mx.array, state: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        features = mx.pad(reduction[..., None], [(0, 0), (0, 0), (0, OpticalCell.features - 1)])
+        return reduction, features, state
 
 
-class Gated(nn.Module):
-    """The frame of the S6 around another recurrence.
-
-    It has no step sizes for the knobs to move, so they shift what it hears.
-    """
-
-    def __init__(self, width: int, core: nn.Module):
-        super().__init__()
-        self.input, self.core, self.output = Dense(width, 2 * width), core, Dense(width, width)
-        self.initial_state = core.initial_state
-
-    def __call__(self, x: mx.array, shift: mx.array, state: Any) -> tuple[mx.array, Any]:
-        v, gate = mx.split(self.input(x), 2, axis=-1)
-        y, state = self.core(v + shift, state)
-        return self.output(functional.silu_gate(y, gate)), state
-
-
-CORES: dict[str, Callable[[OptoConfig], nn.Module]] = {
-    "GRU": lambda config: GRU(config.width, config.width),
-    "LSTM": lambda config: LSTM(config.width, config.width),
-    "S4D": lambda config: S4D(config.width, config.states // 2, config.sample_rate / config.hop),  # pairs of states
-    "none": lambda config: Nothing(),
-}
-
-
-class OtherCore(Opto):
-    """Opto with another recurrence in the S6's place; the panel's times, which prime step sizes, say nothing to it."""
-
-    def __init__(self, config: OptoConfig, core: str):
-        super().__init__(config)
-        for block in self.blocks:
-            block.s6 = Gated(config.width, CORES[core](config))
-
-    def prime(self, panel: Panel) -> None:
-        super().prime(panel)
-        for block in self.blocks:
-            block.dt_shift.weight = mx.zeros_like(block.dt_shift.weight)
-
-
-def side_chain_alone(config: OptoConfig) -> Opto:
+def other(config: OptoConfig, core: str) -> Opto:
     model = Opto(config)
-    for part in (model.lift, model.gain_computer, model.head, *model.blocks):
+    model.cell = OtherCell(config, core)
+    return model
+
+
+def without(config: OptoConfig) -> Opto:
+    model = Opto(config)
+    model.cell = NoCell()
+    return model
+
+
+def no_layers(config: OptoConfig) -> Opto:
+    model = Opto(config)
+    for part in (model.lift, model.head, *model.layers):
         part.freeze()
     model.head.weight = mx.zeros_like(model.head.weight)
     return model
 
 
-VARIANTS = {"S6": Opto, **{core: partial(OtherCore, core=core) for core in CORES}, "the side-chain alone": side_chain_alone}
+VARIANTS: dict[str, Callable[[OptoConfig], Opto]] = {
+    "S6 cell": Opto,
+    **{core: partial(other, core=core) for core in CORES},
+    "none": without,
+    "S6 cell, no layers": no_layers,
+}
 
 
-def main(steps: int, data: list[str]) -> None:
+def figures(config: TrainConfig, make: Callable[[OptoConfig], Opto]) -> tuple[int, list[float]]:
+    """Parameters, and errors: ESR and gain error, medians over unseen takes, and the mean of `exposure`."""
+    model, scores = trained(config, make, LightConfig)
+    memory = [float(errors_db(model, DEVICES[config.device]).mean())] if config.device in SETTINGS else []
+    return parameter_count(model), [scores.esr_median, scores.gain_error_db_rms, *memory]
+
+
+def cells(found: np.ndarray, against: np.ndarray) -> list[str]:
+    """Means of errors (seeds, figures) in words, with what a paired test says of them."""
+    words = []
+    for ours, theirs in zip(found.T, against.T, strict=True):
+        p = stats.ttest_rel(np.log(ours), np.log(theirs)).pvalue if found is not against and len(ours) > 1 else np.nan
+        spread = f" +- {ours.std(ddof=1):.1g}" if len(ours) > 1 else ""
+        words.append(f"{ours.mean():.2g}{spread}" + ("" if np.isnan(p) else f" (p = {p:.2g})"))
+    return words
+
+
+def main(steps: int, seeds: int, data: list[str]) -> None:
     mx.set_default_device(mx.cpu)
     rows = []
     for name in data:
-        config = TrainConfig(**of_data(name), engine="cpu", steps=steps)
+        config = TrainConfig(**of_data(name), arch="opto_light", engine="cpu", steps=steps)
+        against = None
         for variant, make in VARIANTS.items():
-            model, scores = trained(config, make)
-            gains = (f"{scores.gain_error_db_rms:.2f}", f"{scores.gain_error_db_mean:.2f}")
-            errors = (f"{scores.esr_median:.1e}", f"{scores.esr_mean:.1e}")
-            rows.append((label(config), variant, parameter_count(model), *errors, *gains))
-    columns = ["data", "recurrence", "parameters", "ESR, median", "mean", "gain error, median", "mean"]
-    tell("What the state space network adds", columns, rows, "one seed")
+            runs = [figures(replace(config, seed=seed), make) for seed in range(seeds)]
+            found = np.array([errors for _, errors in runs])
+            against = found if against is None else against
+            rows.append([label(config), variant, runs[0][0], *[*cells(found, against), "-"][:3]])
+            print(rows[-1], flush=True)
+    columns = ["data", "in the gain path", "parameters", "ESR", "gain error, dB", "memory error, dB"]
+    tell("What the cell adds", columns, rows, f"{seeds} seeds, {steps} steps of opto_light")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

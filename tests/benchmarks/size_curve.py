@@ -18,12 +18,11 @@ import numpy as np
 from mlxopto.engine import NativeEngine
 from mlxopto.evaluation.studies.runs import label, of_data
 from mlxopto.models import Opto, parameter_count
-from mlxopto.models.opto import OptoConfig
 from mlxopto.training.config import TrainConfig
 from tests.benchmarks.results import tell
 from tests.benchmarks.variants import trained
 
-SIZES = [{"hop": 32, "blocks": 1}, {"hop": 32}, {"blocks": 1}, {"states": 4}, {}, {"blocks": 3}, {"width": 32}, {"hop": 8}]
+SIZES = [{"hop": 32, "layers": 2}, {"hop": 32}, {"layers": 1}, {"layers": 2}, {}, {"layers": 5}, {"width": 32}, {"hop": 8}]
 BLOCK, BLOCKS, TURNS = 4096, 50, 15
 
 
@@ -52,7 +51,7 @@ def nanoseconds(models: list[Opto]) -> list[float]:
 
 def of_size(config: TrainConfig, size: dict[str, int]) -> tuple[Opto, tuple[str, ...]]:
     """The model, and its errors as cells of a table."""
-    model, scores = trained(config, lambda plain: Opto(replace(plain, **size)), size.get("hop", OptoConfig.hop))
+    model, scores = trained(config, lambda plain: Opto(replace(plain, **size)))
     return model, (f"{scores.esr_median:.1e}", f"{scores.esr_mean:.1e}", f"{scores.gain_error_db_rms:.2f}")
 
 

@@ -98,7 +98,8 @@ def test_a_training_step_costs_a_sample_no_more_than_60_passes_of_the_engine():
     with noise_trainer(config) as trainer:
         step = seconds(lambda: trainer.advance() and mx.zeros(1), 15)
         (played,) = in_turns([engine])
-        audio = config.batch * config.frames * trainer.model.config.hop
+        config = trainer.config
+        audio = config.batch * config.frames * trainer.model.frame
     print(f"\ntraining step of opto, batch {config.batch}, {config.frames} frames: {audio / step / 48000:.0f} times real time,")
     print(f"{1e9 * step / audio / played:.0f} times what the engine takes for a sample")
     assert 1e9 * step / audio < 60 * played  # 25 to 30 where nothing else runs; the step is timed by the wall clock

@@ -5,7 +5,6 @@ have.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from mlxopto.models import ARCHITECTURES, Opto
 from mlxopto.models.opto import OptoConfig
@@ -15,10 +14,10 @@ from mlxopto.training.scores import Scores, errors
 from mlxopto.training.trainer import Trainer
 
 
-def trained(config: TrainConfig, make: Callable[[OptoConfig], Opto], hop: int = OptoConfig.hop) -> tuple[Opto, Scores]:
-    """The trained variant and its scores on unseen settings; chunks last as long whatever the hop."""
-    ARCHITECTURES[config.arch] = (make, OptoConfig)
-    trainer = Trainer(replace(config, frames=config.frames * OptoConfig.hop // hop), run.open_source(config))
+def trained(config: TrainConfig, make: Callable[..., Opto], kind: type[OptoConfig] = OptoConfig) -> tuple[Opto, Scores]:
+    """The trained variant and its scores on unseen settings."""
+    ARCHITECTURES[config.arch] = (make, kind)
+    trainer = Trainer(config, run.open_source(config))
     for _ in range(config.steps):
         trainer.advance()
     trainer.close()

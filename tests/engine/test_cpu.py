@@ -142,7 +142,7 @@ def test_one_sample_at_a_time_gives_the_bits_of_one_block():
 
 
 @pytest.mark.parametrize(
-    "shape", [{"hop": 8}, {"hop": 32, "blocks": 3}, {"width": 24, "states": 5}, {"width": 40, "states": 12, "knob_hidden": 20}]
+    "shape", [{"hop": 8}, {"hop": 32, "layers": 1}, {"width": 24, "layers": 4}, {"width": 40, "knob_hidden": 20}]
 )
 def test_other_sizes_of_the_network_agree_with_mlx(shape):
     model = untrained(**shape).model

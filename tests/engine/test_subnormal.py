@@ -24,15 +24,15 @@ PIECE = 8000  # samples between looks at the state
 
 
 def absurd() -> Compressor:
-    """Slopes, knees, mixes, shares and gates that vanish, ranges and times without bounds."""
+    """Slopes, knees, mixes, shares and gates that vanish, ranges and times without bounds, traps that hardly fill or empty."""
     compressor = untrained(hop=16)
-    side, first = compressor.model.side_chain, compressor.model.blocks[0].s6
+    side, cell, first = compressor.model.side_chain, compressor.model.cell, compressor.model.layers[0]
     signs = mx.array([-1.0, 1.0, -1.0, 1.0])
     for knob_map in (side.ratio, side.knee, side.range, side.attack, side.release, side.average):
         knob_map.start = 10 * signs[: knob_map.start.size] if knob_map.start.size < 8 else 10 * mx.tile(signs, 2)
     side.mix.start, side.share = mx.linspace(-10, -1, side.mix.start.size), 10 * signs
-    first.input.bias, first.dt.bias = first.input.bias - 100, first.dt.bias - 100
-    first.skip, first.a_log = first.skip * 1e-39, first.a_log - 5
+    first.gate.bias = first.gate.bias - 100
+    cell.emptying, cell.filling, cell.power = 4 * signs, -3 * signs, mx.array([0.3])
     mx.eval(compressor.model.parameters())
     return compressor
 

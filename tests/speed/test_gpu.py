@@ -17,7 +17,7 @@ SMALL = gpu.Sizes(
     gated_time=16,
     hidden=4,
     training=(2,),
-    frames=16,
+    frames=8,
     render_s=1,
     repeats=2,
 )

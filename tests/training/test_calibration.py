@@ -12,7 +12,9 @@ import mlxopto
 from mlxopto import weights
 from mlxopto.data.captures import load_panel
 from mlxopto.data.takes import Take
-from mlxopto.errors import RequestError
+from mlxopto.devices import device
+from mlxopto.errors import Notice, RequestError
+from mlxopto.metrics import gain_db
 from mlxopto.models import fresh
 from mlxopto.training import calibration, run
 from mlxopto.training.config import TrainConfig
@@ -31,18 +33,18 @@ def quiet(*progress) -> None:
     pass
 
 
-def short(monkeypatch, starts: int = 1, steps: int = 150) -> None:
+def short(monkeypatch, starts: int = 1, steps: int = 8) -> None:
     monkeypatch.setattr(calibration, "STARTS", starts)
     monkeypatch.setattr(calibration, "STEPS", steps)
     monkeypatch.setattr(calibration, "CANDIDATES", 64)
 
 
 def other_unit(x: np.ndarray, peak_reduction: float) -> Take:
-    """The shipped LA-2A with its knob mounted 12 marks off, half as loud, and two thirds of a sample late."""
+    """The shipped LA-2A with its knob mounted 12 marks off, half as loud and a little dull."""
     compressor = mlxopto.load("la2a")
     y = compressor(x, RATE, peak_reduction=peak_reduction + 12)
-    late = np.convolve(y, [1 / 3, 2 / 3])[: len(y)].astype(np.float32)
-    return Take(x, 0.5 * late, compressor.panel.setting({"peak_reduction": peak_reduction}))
+    dull = np.convolve(y, [0.8, 0.2])[: len(y)].astype(np.float32)
+    return Take(x, 0.5 * dull, compressor.panel.setting({"peak_reduction": peak_reduction}))
 
 
 def test_two_seconds_at_one_setting_teach_what_the_unit_does_at_others(noise, monkeypatch):
@@ -52,8 +54,21 @@ def test_two_seconds_at_one_setting_teach_what_the_unit_does_at_others(noise, mo
     elsewhere = [other_unit(noise[::-1].copy(), peak_reduction) for peak_reduction in (40, 55, 75)]
     calibrated = errors(compressor.model, compressor.panel, RATE, elsewhere)
     shipped = errors(mlxopto.load("la2a").model, compressor.panel, RATE, elsewhere)
-    assert max(calibrated.esr) < 0.01
+    assert max(calibrated.esr) < 1e-3
     assert min(shipped.esr) > 0.5
+
+
+def test_a_recording_that_hardly_compresses_leaves_the_ratio_as_it_was(noise):
+    """Quiet noise through the device, whose gain hardly moves; then the device louder, as nobody recorded it."""
+    compressor, unit = mlxopto.load("cl1b"), device("cl1b")
+    setting = compressor.panel.setting({"threshold": 0.0, "ratio": 4.0, "attack": 20.0, "release": 500.0})
+    quiet_noise = 0.05 * noise
+    take = Take(quiet_noise, 0.7 * unit.process(quiet_noise, RATE, setting), setting)
+    with pytest.warns(Notice, match=r"change their gain by 0\.\d dB only: ratio and times stay as the panel says"):
+        calibration.calibrate(compressor.model, compressor.panel, [take], RATE, quiet)
+    loud = Take(noise, 0.7 * unit.process(noise, RATE, setting), setting)
+    assert np.ptp(np.nanpercentile(gain_db(loud.x, loud.y, RATE), (5, 95))) > 3
+    assert errors(compressor.model, compressor.panel, RATE, [loud]).gain_error_db[0] < 0.5
 
 
 def test_turning_the_knobs_of_the_weights_equals_turning_the_knobs():
@@ -85,7 +100,7 @@ def folder_of(tmp_path, x: np.ndarray, y: np.ndarray, name: str, setting) -> Tra
 
 
 def test_a_calibration_is_a_run_and_may_be_begun_again(tmp_path, noise, monkeypatch):
-    short(monkeypatch, steps=50)
+    short(monkeypatch)
     take = other_unit(np.concatenate([noise, noise[::-1]]), 70)
     config = folder_of(tmp_path, take.x, take.y, "la2a", take.setting)
 
@@ -96,8 +111,10 @@ def test_a_calibration_is_a_run_and_may_be_begun_again(tmp_path, noise, monkeypa
         run.train(config, tmp_path / "run", interrupt, pictures=False)
     seen = []
     result = run.resume(tmp_path / "run", seen.append)
-    assert [progress.step for progress in seen] == [25, 50]
-    assert result["test"]["unseen"]["esr_median"] == pytest.approx(result["calibration"]["after"]["esr_median"], rel=3)
+    steps = [progress.step for progress in seen]
+    assert steps == sorted(set(steps))
+    assert steps[-1] <= seen[-1].steps
+    assert result["test"]["unseen"]["esr_median"] < 1e-3
     assert result["calibration"]["after"]["esr_median"] < 0.05 * result["calibration"]["before"]["esr_median"]
     assert mlxopto.load(str(tmp_path / "run")).card.training["calibrated_from"] == "la2a"
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
@@ -130,7 +147,7 @@ def test_other_architectures_are_not_calibrated(tmp_path, noise):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_the_first_two_seconds_of_hardware_tell_the_rest(name, tmp_path, monkeypatch, request):
-    """The rest is 8 dB louder; asked are 6e-3 of the LA-2A and 1.2e-2 of the CL 1B.
+    """The rest is 8 dB louder; 1.13e-2 of the LA-2A and 9.4e-3 of the CL 1B were measured.
 
     Nearly equal fits differ on it by as much as twice.
     """
@@ -138,6 +155,6 @@ def test_the_first_two_seconds_of_hardware_tell_the_rest(name, tmp_path, monkeyp
     x, y = (soundfile.read(shared(f"hardware/{recording}_{part}.wav"), dtype="float32")[0] for part in ("input", "target"))
     small = request.config.getoption("--small")
     if small:
-        short(monkeypatch, steps=200)
+        short(monkeypatch, starts=3, steps=40)
     result = run.train(folder_of(tmp_path, x, y, name, setting), tmp_path / "run", quiet, pictures=False)
     assert result["test"]["unseen"]["esr_median"] < (0.04 if small else 0.012)

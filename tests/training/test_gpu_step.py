@@ -47,7 +47,7 @@ class Noise:
 
 
 def trainer(engine: str, **changes: float) -> Trainer:
-    settings = {"steps": 50, "batch": 3, "frames": 64, "warmup": 2, **changes}
+    settings = {"steps": 50, "batch": 3, "frames": 32, "warmup": 2, **changes}
     return Trainer(TrainConfig(engine=engine, **settings), Noise())
 
 
@@ -71,9 +71,9 @@ def test_the_gpu_step_gives_the_numbers_of_the_cpu_step(uncompiled):
 
 
 def test_with_the_kernels_of_the_gpu_the_numbers_are_the_same(uncompiled, request):
-    expected = losses(trainer("cpu", frames=32), 3)
+    expected = losses(trainer("cpu", frames=16), 3)
     request.getfixturevalue("emulated")
-    np.testing.assert_allclose(losses(trainer("gpu", frames=32), 3), expected, rtol=1e-4)
+    np.testing.assert_allclose(losses(trainer("gpu", frames=16), 3), expected, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_the_step_is_traced_once_and_then_only_queued(monkeypatch, arch):
     monkeypatch.setattr("mlxopto.scan.gpu.obstacle", lambda name: None)
     monkeypatch.setattr(functional, "runs_native", lambda x: False)
     monkeypatch.setenv("MLXOPTO_SCAN", "gpu")
-    learner = trainer("gpu", frames=16 if arch.startswith("opto") else 64, arch=arch)
+    learner = trainer("gpu", frames=8 if arch.startswith("opto") else 64, arch=arch)
     before = np.array(learner.model.head.weight)
     learner.advance()
     traced = len(launches)
@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(uncompiled, tmp_path, monke
     monkeypatch.setitem(DEVICES, "gpu", mx.cpu)
     monkeypatch.setattr(run, "LOG_EVERY", 5)
     monkeypatch.setattr(run, "CHECKPOINT_EVERY_S", 0.0)
-    config = TrainConfig(device="la2a", quick=True, steps=20, batch=3, frames=64, warmup=2)
+    config = TrainConfig(device="la2a", quick=True, steps=20, batch=3, frames=32, warmup=2)
 
     def stop(progress: run.Progress) -> None:
         if progress.step == 10:

@@ -39,7 +39,7 @@ def test_two_ranks_learn_what_one_learns_with_twice_the_batch(tmp_path):
     assert two["ranks"] == 2
     one = losses(tmp_path, ALONE)
     assert len(one) == BEFORE + AFTER
-    np.testing.assert_allclose(two["losses"], one, rtol=1e-5)
+    np.testing.assert_allclose(two["losses"], one, rtol=1e-4)  # sums in another order; 3e-5 were seen after 20 steps
     assert one[-1] < one[0]
 
 
@@ -78,7 +78,7 @@ def test_a_part_of_what_was_gathered_is_what_a_rank_had():
 
 def trainer(ranks: Ranks = ALONE) -> Trainer:
     source = VirtualSource(device("la2a"), 48000, 0, settings=6, takes=2, pool_s=30.0)
-    return Trainer(TrainConfig(device="la2a", steps=4, engine="cpu", batch=2, frames=64), source, ranks)
+    return Trainer(TrainConfig(device="la2a", steps=4, engine="cpu", batch=2, frames=32), source, ranks)
 
 
 @pytest.mark.parametrize("change", ["ranks", "version", "parameter", "shape"])

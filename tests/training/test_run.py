@@ -54,7 +54,7 @@ def captures(tmp_path) -> Path:
 
 
 def config(captures: Path, **changes) -> TrainConfig:
-    return TrainConfig(device=None, data=str(captures), **{"steps": 60, "batch": 4, "frames": 128, "warmup": 10, **changes})
+    return TrainConfig(device=None, data=str(captures), **{"steps": 60, "batch": 4, "frames": 64, "warmup": 10, **changes})
 
 
 def parameters(folder: Path) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ def assert_same_weights(a: Path, b: Path) -> None:
 
 
 def test_training_reduces_the_error_on_a_setting_it_never_saw(captures, tmp_path):
-    result = run.train(config(captures, steps=300, frames=256), tmp_path / "run", lambda progress: None)
+    result = run.train(config(captures, steps=300, frames=128), tmp_path / "run", lambda progress: None)
     take = CaptureSource(captures, 0).test["unseen"][0]
     gain = np.dot(take.x, take.y) / np.dot(take.x, take.x)
     constant = np.sum((take.y - gain * take.x) ** 2) / np.sum(take.y**2)
@@ -143,7 +143,7 @@ def test_a_killed_run_resumes_to_the_same_bits(captures, tmp_path):
         "import sys; from pathlib import Path; from mlxopto.training import run; from "
         "mlxopto.training.config import TrainConfig\n"
         "run.CHECKPOINT_EVERY_S = 0.0; run.LOG_EVERY = 5\n"
-        "config = TrainConfig(device=None, data=sys.argv[1], steps=150, batch=4, frames=128, warmup=10)\n"
+        "config = TrainConfig(device=None, data=sys.argv[1], steps=150, batch=4, frames=64, warmup=10)\n"
         "run.train(config, Path(sys.argv[2]), lambda progress: None)\n"
     )
     broken = tmp_path / "broken"

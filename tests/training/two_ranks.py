@@ -25,7 +25,7 @@ BATCH, BEFORE, AFTER = 4, 12, 8  # sequences in all; steps before and after the 
 def losses(folder: Path, ranks: Ranks) -> list[float]:
     """Of every step, with a new trainer from the checkpoint in the middle."""
     source = VirtualSource(device("la2a"), 48000, 0, settings=6, takes=2, pool_s=30.0)
-    config = TrainConfig(device="la2a", steps=BEFORE + AFTER, engine="cpu", batch=BATCH // ranks.size, frames=256)
+    config = TrainConfig(device="la2a", steps=BEFORE + AFTER, engine="cpu", batch=BATCH // ranks.size, frames=128)
     found = []
     trainer = Trainer(config, source, ranks)
     for _ in range(BEFORE):
