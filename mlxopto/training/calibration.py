@@ -28,6 +28,7 @@ from mlxopto.training.adjustments import Adjustments
 from mlxopto.training.loss import emphasised
 
 TAKES, LONGEST_S = 8, 4.0  # takes that are enough, and what is listened to from the start of each
+SHORTEST_S = 0.1  # of a take
 CANDIDATES = 256  # positions of the knobs that are tried first
 STARTS = 3  # descents in what matters most, from the best of them; the one that ends lowest goes on
 FIRST_STEPS, STEPS = 20, 40  # of a descent, at most
@@ -49,10 +50,12 @@ Show = Callable[[int, int, float], None]  # steps done, of how many at most, the
 
 
 def check(model: Network, takes: Sequence[Take], sample_rate: int) -> None:
-    """Raises RequestError: another network than opto, or a take that is silent where it is listened to."""
+    """Raises RequestError: another network than opto, or a take that is too short, or silent where it is listened to."""
     if not isinstance(model, Opto):
         raise RequestError(f"only models of the architecture opto can be calibrated, got {type(model).__name__}")
     for take in takes:
+        if (seconds := len(take.x) / sample_rate) < SHORTEST_S:
+            raise RequestError(f"{take.input or 'a take'} lasts {seconds:.2g} s, calibration needs {SHORTEST_S:g} s at least")
         heard = _counted(take, sample_rate)
         for path, signal in ((take.input, take.x), (take.target, take.y)):
             if (level := level_dbfs(signal[heard])) < SILENT_DBFS:
@@ -70,14 +73,14 @@ def calibrate(model: Opto, panel: Panel, takes: Sequence[Take], sample_rate: int
     """
     heard = [_Heard(take, panel, sample_rate) for take in takes]
     change_db = _gain_change_db(heard, sample_rate)
-    if change_db < HARDLY_DB:
+    tells = change_db >= HARDLY_DB
+    if not tells:
         warnings.warn(
             f"the recordings change their gain by {change_db:.1f} dB only: ratio and times stay as the panel says; "
             "to fit them, record something louder or at a lower threshold",
             Notice,
             stacklevel=2,
         )
-    tells = change_db >= HARDLY_DB
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         search = _Search(
             model, panel, heard, starts.turnable(panel) & tells, LEAST_ESR if tells else LEAST_ESR_HARDLY, pool, show
@@ -92,8 +95,6 @@ class _Heard:
     moments, releases and air count alike. powers: of the target in these ways.
     """
 
-    ways = 3
-
     def __init__(self, take: Take, panel: Panel, sample_rate: int):
         end = min(round(LONGEST_S * sample_rate), len(take.x))
         self.x, self.y = np.ascontiguousarray(take.x[:end, None], np.float32), np.asarray(take.y[:end], np.float32)
@@ -106,8 +107,9 @@ class _Heard:
 
     def compared(self, signal: np.ndarray) -> np.ndarray:
         """A signal (samples,) in each way, float32 (ways, counted samples)."""
-        treble = np.pad(emphasised(signal), (len(signal) - len(emphasised(signal)), 0))
-        return np.stack([signal, signal * self._per_level, treble])[:, self.counted]
+        treble = emphasised(signal)
+        late = len(signal) - len(treble)
+        return np.stack([signal, signal * self._per_level, np.pad(treble, (late, 0))])[:, self.counted]
 
 
 def _counted(take: Take, sample_rate: int) -> slice:
@@ -177,7 +179,7 @@ class _Search:
         costs = [loss + self._charge(moves) for (loss, _), moves in zip(found, tried, strict=True)]
         best_first = np.argsort(costs, kind="stable")
         ranked = [offsets[i] for i in best_first]
-        return [tried[best_first[i]] for i in starts.choose(ranked, self._turnable > 0, STARTS)]
+        return [tried[best_first[i]] for i in starts.choose(ranked, self._turnable, STARTS)]
 
     def _trial(self, engine: NativeEngine, offset: np.ndarray) -> tuple[float, float]:
         """The mean log ESR of the takes with the knobs moved so far, each at its best gain; the mean log gain."""
@@ -249,7 +251,7 @@ class _Search:
         charged = self.adjustments.charge_weights(point.moves[free]) / OBSERVATIONS
         gradient, curvature = 2 * charged * point.moves[free], np.diag(2 * charged)
         for take, (error, part) in enumerate(zip(point.errors, self._heard, strict=True)):
-            scales = 2 / (len(self._heard) * _Heard.ways * (_sums(error) + self._least_esr * part.powers))
+            scales = 2 / (len(self._heard) * part.powers.size * (_sums(error) + self._least_esr * part.powers))
             for way, scale in enumerate(scales):
                 slope = np.stack([probed[take][way] - error[way] for probed in probes]) / np.float32(PROBE)
                 gradient += scale * (slope @ error[way])

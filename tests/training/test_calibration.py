@@ -133,6 +133,16 @@ def test_a_take_that_is_silent_where_it_is_listened_to_is_named_and_leaves_nothi
     assert not (tmp_path / "run").exists()
 
 
+def test_a_take_that_is_too_short_is_named_and_leaves_nothing(tmp_path, noise):
+    take = other_unit(np.concatenate([noise, noise]), 70)
+    config = folder_of(tmp_path, take.x, take.y, "la2a", take.setting)
+    for kind, signal in (("x", take.x), ("y", take.y)):
+        soundfile.write(tmp_path / f"{kind}_train.wav", signal[48000:48500], RATE, "FLOAT")
+    with pytest.raises(RequestError, match=r"x_train.wav lasts 0.01 s, calibration needs 0.1 s at least"):
+        run.train(config, tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_architectures_are_not_calibrated(tmp_path, noise):
     take = other_unit(np.concatenate([noise, noise]), 70)
     config = folder_of(tmp_path, take.x, take.y, "la2a", take.setting)
