@@ -50,12 +50,8 @@ def untrained(device: str = "cl1b", **config: int) -> Compressor:
     mx.random.seed(1)
     panel = DEVICES[device].panel
     model = build("opto", {"controls": len(panel.controls), **config})
-    for layer in (
-        model.head,
-        model.cell,
-        model.colour,
-        *model.side_chain.children().values(),
-    ):  # move what starts as the identity
+    still = (model.head, model.cell, model.colour, *model.side_chain.children().values())  # these start as the identity
+    for layer in still:
         layer.update({name: array + 0.05 * mx.random.normal(array.shape) for name, array in layer.parameters().items()})
     model.side_chain.rectifier = 0.1 * mx.random.normal((RECTIFIED,))
     model.steepness = mx.array([0.1])

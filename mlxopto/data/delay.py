@@ -10,6 +10,7 @@ import numpy as np
 
 WORTH = 0.15  # samples: so much comes from a unit's own filters
 _WINDOW = 1024  # samples of a spectrum
+_FRAMES = 2048  # spectra at most, 22 s at 48 kHz: of longer recordings they lie apart
 _BAND = (0.006, 0.33)  # of the sample rate: where phases are listened to, 300 Hz to 16 kHz at 48 kHz
 _AUDIBLE = 1e-6  # power of a frame that is heard, -60 dBFS
 _NOISE = 0.02  # of incoherence, at which more coherence counts no more
@@ -52,11 +53,8 @@ def _spectra(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     """Coherence, cross spectrum and log response, (513,) each, of frames whose gain is taken off."""
     if min(len(x), len(y)) < _WINDOW:
         return (np.zeros(_WINDOW // 2 + 1),) * 3
-    shape = np.hanning(_WINDOW)
-    played, heard = (
-        np.fft.rfft(np.lib.stride_tricks.sliding_window_view(np.asarray(s, np.float64), _WINDOW)[:: _WINDOW // 2] * shape)
-        for s in (x, y)
-    )
+    shape, hop = np.hanning(_WINDOW), max(_WINDOW // 2, len(x) // _FRAMES)
+    played, heard = (np.fft.rfft(np.lib.stride_tricks.sliding_window_view(s, _WINDOW)[::hop] * shape) for s in (x, y))
     powers = np.square(np.abs(played)).sum(axis=1), np.square(np.abs(heard)).sum(axis=1)
     audible = np.minimum(*powers) > _AUDIBLE * _WINDOW**2 / 8
     gain = np.sqrt(powers[1][audible] / powers[0][audible])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mlxopto.engine import side_chain
@@ -17,7 +19,7 @@ _LEAST = np.float32(1e-20)  # how full a trap is that counts as empty, so that n
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
-def _constant(place: int, rest: float = 0.0):  # type: ignore[no-untyped-def]
+def _constant(place: int, rest: float = 0.0) -> Callable[[Source], np.ndarray]:
     """One of the cell's constants, with what lanes without a trap have."""
 
     def make(source: Source) -> np.ndarray:

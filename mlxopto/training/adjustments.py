@@ -45,9 +45,7 @@ FIR = _Part("colour.fir", 0.0, 0.05)
 FIRST = (MAKEUP, THRESHOLD, RATIO)  # moved together, before anything else
 LEVELS = (MAKEUP, THRESHOLD, FIR)  # all that a recording tells which hardly compresses
 PARTS = (
-    MAKEUP,
-    THRESHOLD,
-    RATIO,
+    *FIRST,
     _logarithm("side_chain.knee.start", 0.3),
     _logarithm("side_chain.range.start", 0.5, 0.3),
     _logarithm("side_chain.average.start", 0.3),

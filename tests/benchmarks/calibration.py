@@ -61,12 +61,15 @@ def main() -> None:
         found = np.array([judged(OtherUnit(kind, seed)) for seed in SEEDS])
         better = [int(np.sum(found[:, 0] > found[:, column])) for column in (3, 4)]
         middle, worst = np.median(found, axis=0), found.max(axis=0)
-        figures = [(f"{middle[i]:.1e}", f"{worst[i]:.1e}") for i in (0, 3, 4)]
         rows.append(
-            (kind, *figures[0], *(f"{middle[i]:.2f}, {worst[i]:.2f}" for i in (1, 2)), figures[1][0], figures[2][0], *better)
+            (
+                *(kind, f"{middle[0]:.1e}", f"{worst[0]:.1e}"),
+                *(f"{middle[i]:.2f}, {worst[i]:.2f}" for i in (1, 2)),
+                *(f"{middle[i]:.1e} ({count})" for i, count in zip((3, 4), better, strict=True)),
+            )
         )
     columns = ["units of", "ESR, median", "worst", "gain error, dB", "response, dB"]
-    columns += ["ESR shipped", "constant gain", "better on", "better on"]
+    columns += ["shipped (better on)", "constant gain (better on)"]
     tell(f"Calibration on {HEARD_S} s of other units", columns, rows, f"{len(SEEDS)} units each")
 
 

@@ -15,15 +15,16 @@ import numpy as np
 
 from mlxopto.controls import Panel, Setting
 from mlxopto.data import program
+from mlxopto.data.delay import advanced
 from mlxopto.data.takes import Take
 from mlxopto.devices import device, optical_cell, tube_stage
+from mlxopto.matching import starts
 
 RATE = 48000
 NOISE_DBFS, MOUNTED = -70.0, 0.1  # half travels by which a knob is off, as a standard deviation
 TIMES, GAMMA, SLOW_SHARE = 0.25, 0.06, 0.2  # logarithms, standard deviations
 LEVEL_IN_DB, LEVEL_OUT_DB = 3.0, 6.0
 DRIVE, LOW_HZ, HIGH_HZ = 0.7, 0.4, 0.3  # logarithms
-HELD_BACK = {"la2a": ("mode",), "cl1b": ()}  # switches
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class OtherUnit:
         """Audio (samples,) through the unit with its knobs at (knobs,), -1 to 1."""
         rng, kind = np.random.default_rng(self.seed), device(self.kind)
         panel = kind.panel
-        turns = np.array([control.taper != "steps" for control in panel.controls])
-        setting = _setting(panel, np.clip(knobs + MOUNTED * turns * rng.standard_normal(len(knobs)), -1, 1))
+        turnable = starts.turnable(panel)
+        setting = _setting(panel, np.clip(knobs + MOUNTED * turnable * rng.standard_normal(len(knobs)), -1, 1))
 
         def spread(value: Any, width: float) -> Any:
             return np.exp(width * rng.standard_normal()) * np.asarray(value)
@@ -64,17 +65,10 @@ class OtherUnit:
         with patch.object(optical_cell, "cell", cell), patch.object(tube_stage, "stage", stage):
             y = level_out * kind.process(np.float32(level_in) * x, RATE, setting)
         noise = 10 ** (NOISE_DBFS / 20) * rng.standard_normal(len(x))
-        return (delayed(y, rng.uniform(0, 1)) + noise).astype(np.float32)
+        return advanced(y, -rng.uniform(0, 1)) + noise.astype(np.float32)
 
 
 _cell, _stage = optical_cell.cell, tube_stage.stage
-
-
-def delayed(x: np.ndarray, samples: float) -> np.ndarray:
-    """The signal (n,) later by a fraction of a sample, exact but for the last samples."""
-    size = 1 << (len(x) + 256).bit_length()
-    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * samples)
-    return np.fft.irfft(np.fft.rfft(x, size) * turn, size)[: len(x)]
 
 
 def _setting(panel: Panel, knobs: np.ndarray) -> Setting:
