@@ -13,7 +13,6 @@ import sys
 import numpy as np
 
 import mlxopto
-from mlxopto import Compressor
 from mlxopto.controls import Setting
 from mlxopto.devices import Device, device
 from tests.benchmarks.results import tell
@@ -31,10 +30,10 @@ SETTINGS: dict[str, list[Setting]] = {
 }
 
 
-def errors_db(compressor: Compressor, unit: Device) -> np.ndarray:
-    """The 18 figures, (tones, settings)."""
+def errors_db(model: Device, unit: Device) -> np.ndarray:
+    """The 18 figures of a model in its unit's place, (tones, settings)."""
     found = np.zeros((len(SECONDS), len(SETTINGS[unit.name])))
-    count, both = round(HEARD_S / FRAME), (unit, modelled(unit, compressor))
+    count, both = round(HEARD_S / FRAME), (unit, model)
     for row, seconds in enumerate(SECONDS):
         x = burst(LOUD_DBFS, QUIET_DBFS, seconds)
         for column, setting in enumerate(SETTINGS[unit.name]):
@@ -47,7 +46,8 @@ def main(names: list[str]) -> None:
     rows = []
     for name in names:
         model = mlxopto.load(name)
-        errors = errors_db(model, device(model.card.name))
+        unit = device(model.card.name)
+        errors = errors_db(modelled(unit, model), unit)
         by_tone = [f"{np.mean(row):.2f}" for row in errors]
         rows.append((name, f"{errors.mean():.2f}", f"{errors.max():.2f}", *by_tone))
     columns = ["model", "mean of 18, dB", "worst", *(f"after {seconds:g} s" for seconds in SECONDS)]

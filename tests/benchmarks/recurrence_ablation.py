@@ -11,7 +11,7 @@ of the logarithms of a variant's errors against the cell's.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,8 @@ import mlx.nn as nn
 import numpy as np
 from scipy import stats
 
-from mlxopto.devices import DEVICES
+from mlxopto.devices import DEVICES, Device
+from mlxopto.engine import MlxEngine
 from mlxopto.evaluation.studies.runs import label, of_data
 from mlxopto.models import Opto, parameter_count
 from mlxopto.models.opto import LightConfig, OptoConfig
@@ -95,10 +96,24 @@ VARIANTS: dict[str, Callable[[OptoConfig], Opto]] = {
 }
 
 
+def as_device(model: Opto, unit: Device) -> Device:
+    """A network in a device's place, through MLX, which runs every variant."""
+
+    def process(x: np.ndarray, _rate: int, setting: Mapping[str, float]) -> np.ndarray:
+        engine = MlxEngine(model, 1, "off", mx.Device(mx.cpu))
+        engine.aim(unit.panel.normalise(setting), 1.0, 0.0)
+        return engine.process(x[:, None])[0][:, 0]
+
+    return replace(unit, process=process)
+
+
 def figures(config: TrainConfig, make: Callable[[OptoConfig], Opto]) -> tuple[int, list[float]]:
     """Parameters, and errors: ESR and gain error, medians over unseen takes, and the mean of `exposure`."""
     model, scores = trained(config, make, LightConfig)
-    memory = [float(errors_db(model, DEVICES[config.device]).mean())] if config.device in SETTINGS else []
+    memory = []
+    if config.device in SETTINGS:
+        unit = DEVICES[config.device]
+        memory = [float(errors_db(as_device(model, unit), unit).mean())]
     return parameter_count(model), [scores.esr_median, scores.gain_error_db_rms, *memory]
 
 
