@@ -6,16 +6,12 @@ import numpy as np
 
 from mlxopto.engine.table import Part, Source, float64, padded, padded_rows
 from mlxopto.native.compiler import inner
-from mlxopto.native.vector import LANES, fma, keep_between, load, load_one, splat, store
+from mlxopto.native.memory import load, load_one
+from mlxopto.native.vector import LANES, fma, keep_between, last_lane, later, splat
 
+STEPS = 8  # numbers a pole
 FAINTEST, LOUDEST = np.float32(1e-15), np.float32(1e12)  # samples outside are heard, played and remembered as silence
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
-
-
-def _impulse(source: Source) -> np.ndarray:
-    filters = source.filters
-    mix, rate = filters.mix[:, None], filters.rates[:, None]
-    return padded(filters.fir, LANES) + (mix * rate * (1 - rate) ** np.arange(LANES)).sum(0)
 
 
 def _ringing(source: Source) -> np.ndarray:
@@ -23,10 +19,11 @@ def _ringing(source: Source) -> np.ndarray:
     return source.filters.mix[:, None] * (1 - rate) ** (np.arange(LANES) + 1)
 
 
-def _poles(source: Source) -> np.ndarray:
-    rate = source.filters.rates[:, None]
-    gains = np.concatenate([(1 - rate) ** LANES - 1, rate * (1 - rate) ** np.arange(LANES)[::-1]], axis=1)
-    return padded_rows(gains.T, LANES + 1, LANES)
+def _steps(source: Source) -> np.ndarray:
+    """Of each pole: what is left of it after 1, 2, 4 and 8 samples, what it gives and takes, what is left after a tile."""
+    mix, rate = source.filters.mix, source.filters.rates
+    steps = np.stack([*((1 - rate) ** by for by in (1, 2, 4, 8)), mix * rate, rate, (1 - rate) ** LANES], axis=1)
+    return padded_rows(steps, rate.size, STEPS)
 
 
 def _curve(source: Source) -> list[float]:
@@ -35,11 +32,9 @@ def _curve(source: Source) -> list[float]:
 
 WEIGHTS = (
     Part("colour_curve", lambda source: padded(_curve(source), LANES)),
-    Part("colour_before", lambda _: np.zeros(LANES)),  # `filtered` reads what lies before the impulse, and after the FIR
-    Part("colour_impulse", _impulse),  # the response of FIR and poles
-    Part("colour_fir", lambda source: padded(source.filters.fir, 2 * LANES)),
-    Part("colour_ringing", _ringing),  # (poles, 16): what the poles still give
-    Part("colour_poles", _poles),  # (17, 16): how the poles, a lane each, move on over a tile
+    Part("colour_fir", lambda source: padded(source.filters.fir, LANES)),
+    Part("colour_ringing", _ringing),  # (poles, 16): what a pole still gives
+    Part("colour_steps", _steps),  # (poles, STEPS): see `_steps`
 )
 
 
@@ -54,30 +49,23 @@ def bent(weights, curve, sample):
 
 
 @inner
-def filtered(plan, w, c, weights, own):
-    """The filters over the tile: FIR and poles as one triangular matrix, and what the past still gives.
+def filtered(plan, w, c, weights, own, state, at, whole):
+    """FIR and poles over the tile at state[at:], whose past lies before it; if it is `whole`, the poles move on.
 
-    `own` is a channel's state.
+    A pole sums up its tile by doubling: what it heard 1, then 2, 4 and 8 samples ago. `own` is the channel's state.
     """
-    y0, y1 = splat(_ZERO), splat(_ZERO)
-    for j in range(0, LANES, 2):
-        y0 = fma(load_one(own, c.tile + j), load(weights, w.colour_impulse - j), y0)
-        y1 = fma(load_one(own, c.tile + j + 1), load(weights, w.colour_impulse - j - 1), y1)
-    for j in range(LANES - plan.taps + 1, LANES):
-        y0 = fma(load_one(own, c.before + j), load(weights, w.colour_fir + LANES - j), y0)
+    heard, total = load(state, at), splat(_ZERO)
+    for j in range(plan.taps):
+        total = fma(load_one(weights, w.colour_fir + j), load(state, at - j), total)
     for k in range(plan.poles):
-        y1 = fma(load_one(own, c.poles + k), load(weights, w.colour_ringing + k * LANES), y1)
-    return y0 + y1
-
-
-@inner
-def next_tile(c, weights, rates, own):
-    """The tile is complete: the poles, a lane each, and the past move on."""
-    poles = load(own, c.poles)
-    p0, p1 = poles * load(weights, rates), splat(_ZERO)
-    for j in range(0, LANES, 2):
-        p0 = fma(load_one(own, c.tile + j), load(weights, rates + (1 + j) * LANES), p0)
-        p1 = fma(load_one(own, c.tile + j + 1), load(weights, rates + (2 + j) * LANES), p1)
-    store(own, c.poles, keep_between(poles + (p0 + p1), splat(FAINTEST), splat(LOUDEST)))
-    store(own, c.before, load(own, c.tile))
-    store(own, c.tile, splat(_ZERO))
+        steps, pole = w.colour_steps + k * STEPS, own[c.poles + k]
+        taken = fma(load_one(weights, steps), later(heard, 1), heard)
+        taken = fma(load_one(weights, steps + 1), later(taken, 2), taken)
+        taken = fma(load_one(weights, steps + 2), later(taken, 4), taken)
+        taken = fma(load_one(weights, steps + 3), later(taken, 8), taken)
+        still = fma(load(weights, w.colour_ringing + k * LANES), pole, total)
+        total = fma(load_one(weights, steps + 4), taken, still)
+        if whole:
+            pole = fma(weights[steps + 6], pole, weights[steps + 5] * last_lane(taken))
+            own[c.poles + k] = keep_between(pole, FAINTEST, LOUDEST)
+    return total

@@ -72,7 +72,7 @@ class NativeEngine:
         """
         x = np.ascontiguousarray(x)
         heard = x if key is None else np.ascontiguousarray(key)
-        y, gain = np.empty_like(x), np.empty((len(x), self.plan.voices), np.float32)
+        y, gain = np.empty(x.shape, np.float32), np.empty((len(x), self.plan.voices), np.float32)
         arguments = (self.layout, self.weights, self.state, x, heard, y, gain)
         if len(x) < _WORTH_THREADS:
             kernel.process(*arguments, 0, self.plan.voices)

@@ -6,7 +6,8 @@ import numpy as np
 
 from mlxopto.engine.table import float64, padded, padded_rows
 from mlxopto.native.compiler import inner
-from mlxopto.native.vector import LANES, fma, load, load_one, store
+from mlxopto.native.memory import load, load_one, store
+from mlxopto.native.vector import LANES, fma
 from mlxopto.nn import Dense
 
 
@@ -25,10 +26,10 @@ def joined(bias: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 @inner
-def run(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frames):
+def run(weights, at, state, x, x_step, inputs, y, y_step, outputs, frames):
     """y[f, o] = bias[o] + sum_i x[f, i] w[i, o], four frames by up to 32 outputs at a time.
 
-    Frame f of x begins at x + f x_step, its input i lies i i_step further on; frame f of y begins at y + f y_step.
+    Frame f of x begins at x + f x_step, frame f of y at y + f y_step; up to three frames more are written.
     """
     table = at + outputs
     for f in range(0, frames, 4):
@@ -39,7 +40,7 @@ def run(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frame
             b1, b2, b3 = b0, b0, b0
             for i in range(inputs):
                 w, u = load(weights, table + i * outputs + o), load(weights, table + i * outputs + o + LANES)
-                heard = row + i * i_step
+                heard = row + i
                 x0, x1 = load_one(state, heard), load_one(state, heard + x_step)
                 x2, x3 = load_one(state, heard + 2 * x_step), load_one(state, heard + 3 * x_step)
                 a0, a1, a2, a3 = fma(x0, w, a0), fma(x1, w, a1), fma(x2, w, a2), fma(x3, w, a3)
@@ -52,7 +53,7 @@ def run(weights, at, state, x, x_step, i_step, inputs, y, y_step, outputs, frame
             a1, a2, a3 = a0, a0, a0
             for i in range(inputs):
                 w = load(weights, table + i * outputs + o)
-                heard = row + i * i_step
+                heard = row + i
                 a0, a1 = fma(load_one(state, heard), w, a0), fma(load_one(state, heard + x_step), w, a1)
                 a2, a3 = fma(load_one(state, heard + 2 * x_step), w, a2), fma(load_one(state, heard + 3 * x_step), w, a3)
             _store_four(state, out + o, y_step, a0, a1, a2, a3)
@@ -64,14 +65,3 @@ def _store_four(state, at, step, a0, a1, a2, a3):
     store(state, at + step, a1)
     store(state, at + 2 * step, a2)
     store(state, at + 3 * step, a3)
-
-
-@inner
-def run_row(weights, at, state, x, inputs, y, outputs):
-    """`run` for one frame."""
-    table = at + outputs
-    for o in range(0, outputs, LANES):
-        total = load(weights, at + o)
-        for i in range(inputs):
-            total = fma(load_one(state, x + i), load(weights, table + i * outputs + o), total)
-        store(state, y + o, total)

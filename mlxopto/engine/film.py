@@ -8,7 +8,8 @@ from mlxopto.engine import dense
 from mlxopto.engine.table import Affine, Source, float64, padded, padded_rows
 from mlxopto.native.arithmetic import sigmoid
 from mlxopto.native.compiler import inner
-from mlxopto.native.vector import LANES, fma, load, maximum, store
+from mlxopto.native.memory import load, store
+from mlxopto.native.vector import LANES, fma, maximum
 from mlxopto.nn import GatedFiLM
 
 _SHUT = np.float32(-40.0)  # gates close no further, so that what they let through does not become subnormal
@@ -38,7 +39,7 @@ def run(plan, v, weights, at, state, modulations, mod_step, frames):
             store(
                 state, v.bent + f * lanes + o, (load(state, v.h + f * lanes + o) + load(state, mod)) * load(state, mod + lanes)
             )
-    dense.run(weights, at, state, v.bent, lanes, 1, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
+    dense.run(weights, at, state, v.bent, lanes, lanes, v.wide, 2 * lanes, 2 * lanes, frames)
     for f in range(frames):
         for o in range(0, lanes, LANES):
             linear, gate = v.wide + f * 2 * lanes + o, v.wide + f * 2 * lanes + lanes + o

@@ -18,26 +18,24 @@ import numpy as np
 from mlxopto.engine import cell, colour, dense, film, knobs, levels, side_chain
 from mlxopto.engine.colour import FAINTEST, LOUDEST
 from mlxopto.engine.knobs import ENDS, MIXES
-from mlxopto.engine.layout import FEATURES, FRAMES, MEAN, OFF, UNHEARD, layout_of, sounding_size
+from mlxopto.engine.layout import FEATURE_LANES, FEATURES, MEAN, OFF, UNHEARD, layout_of, sounding_size
+from mlxopto.engine.table import FRAMES
 from mlxopto.models.opto import MAX_LOG_GAIN, STEEP
 from mlxopto.native.arithmetic import exp, tanh
 from mlxopto.native.compiler import inner, kernel
+from mlxopto.native.memory import get, load, put, store
 from mlxopto.native.vector import (
     LANES,
     fma,
-    get,
     is_beyond,
     keep_between,
     largest_lane,
-    load,
     louder,
     magnitude,
     maximum,
     minimum,
-    put,
     root,
     splat,
-    store,
     sum_lanes,
     with_sign,
 )  # fmt: skip
@@ -65,6 +63,15 @@ def process(numbers, weights, state, x, key, y, gain, first_voice, end_voice):
             count = min(len(x) - at, FRAMES * plan.hop - int(own[layout.voice.hop_phase]))
             _advance(layout, weights, state, own, x, key, y, gain, voice, at, count)
             at += count
+
+
+@kernel
+def is_audio(x):
+    """Whether all samples, float32 (n,), are numbers that are played: up to LOUDEST."""
+    fine = True
+    for t in range(x.size):
+        fine &= abs(x[t]) <= LOUDEST
+    return fine
 
 
 @kernel
@@ -149,10 +156,11 @@ def _network(layout, weights, state, mod_step, frames):
     """The gains of frames whose keys are known, to ends[2:]."""
     plan, w, v, m = layout.plan, layout.weights, layout.voice, layout.modulation
     lanes = plan.lanes
-    levels.run(plan, v, state, frames)
-    side_chain.run(plan, v, weights, w.side_chain, state, v.modulations + m.side_chain, mod_step, levels.FEATURES, frames)
-    cell.run(v, weights, w.cell, state, levels.FEATURES + side_chain.FEATURES, frames)
-    dense.run(weights, w.lift, state, v.features, 1, LANES, FEATURES, v.h, lanes, lanes, frames)
+    step, compressing = FEATURE_LANES, v.features + levels.FEATURES
+    levels.run(plan, v, state, v.features, step, frames)
+    side_chain.run(plan, v, weights, w.side_chain, state, v.modulations + m.side_chain, mod_step, compressing, step, frames)
+    cell.run(v, weights, w.cell, state, compressing + side_chain.FEATURES, step, frames)
+    dense.run(weights, w.lift, state, v.features, step, FEATURES, v.h, lanes, lanes, frames)
     for layer in range(plan.layers):
         at, modulations = w.layers + layer * plan.layer_weights, v.modulations + m.layers + layer * plan.layer_modulation
         film.run(plan, v, weights, at, state, modulations, mod_step, frames)
@@ -160,8 +168,8 @@ def _network(layout, weights, state, mod_step, frames):
         total = splat(_ZERO)
         for o in range(0, lanes, LANES):
             total = fma(load(state, v.h + f * lanes + o), load(weights, w.head + o), total)
-        state[v.features + f] = sum_lanes(total)
-    head = load(state, v.side_chain + side_chain.STATE.gains) + load(state, v.features) + load(weights, w.head_bias)
+        state[v.side_chain + side_chain.STATE.gains + f] += sum_lanes(total)
+    head = load(state, v.side_chain + side_chain.STATE.gains) + load(weights, w.head_bias)
     bounded = tanh(head * np.float32(1 / MAX_LOG_GAIN)) * np.float32(MAX_LOG_GAIN)
     store(state, v.ends + 2, exp(bounded + load(weights, w.log_level)))
 
@@ -171,19 +179,25 @@ def _play(layout, weights, state, own, channel, x, y, at, count, phase, tile_pha
     """One channel of `count` samples: gain, colour, mix. `own` is the channel's state."""
     plan, w, v, c = layout.plan, layout.weights, layout.voice, layout.channel
     size, row = sounding_size(plan), v.sounding + (1 + MIXES) * sounding_size(plan)
-    begin, end = row + tile_phase, row + tile_phase + count
-    store(state, row, splat(_ZERO))
-    store(state, end, splat(_ZERO))
+    begin, end, sounding = row + tile_phase, row + tile_phase + count, v.sounding + LANES + phase
     _read(x, channel, at, count, state, begin)
+    store(state, end, splat(_ZERO))
     _clean(c, state, own, begin, count)
+    past = row + size
+    store(state, past, load(own, c.before))
+    store(state, past + LANES, load(own, c.tile))
+    tiles = past + LANES - row
+    for t in range(0, count, LANES):
+        compressed = load(state, begin + t) * load(state, sounding + t)
+        store(state, tiles + begin + t, colour.bent(weights, w.colour_curve, compressed))
+    store(state, tiles + end, splat(_ZERO))
     for start in range(row, end, LANES):
-        sounding = v.sounding + LANES + phase + start - begin
-        dry = load(state, start)
-        store(own, c.tile, load(own, c.tile) + colour.bent(weights, w.colour_curve, dry * load(state, sounding)))
-        wet = colour.filtered(plan, w, c, weights, own)
-        store(state, start, fma(wet, load(state, sounding + size), dry * load(state, sounding + 2 * size)))
-        if start + LANES <= end:
-            colour.next_tile(c, weights, w.colour_poles, own)
+        wet = colour.filtered(plan, w, c, weights, own, state, tiles + start, start + LANES <= end)
+        mix = sounding + start - begin
+        store(state, start, fma(wet, load(state, mix + size), load(state, start) * load(state, mix + 2 * size)))
+    done = past + (tile_phase + count) // LANES * LANES
+    store(own, c.before, load(state, done))
+    store(own, c.tile, load(state, done + LANES))
     store(state, end, splat(_ZERO))
     peak = splat(_ZERO)
     for t in range(begin, end, LANES):

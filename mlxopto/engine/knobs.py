@@ -8,7 +8,8 @@ from mlxopto.engine import dense, film, side_chain
 from mlxopto.engine.table import Affine, Part, Source, stacked
 from mlxopto.native.arithmetic import tanh
 from mlxopto.native.compiler import inner
-from mlxopto.native.vector import LANES, load, store
+from mlxopto.native.memory import load, store
+from mlxopto.native.vector import LANES
 
 MIXES = 2  # wet and dry level, which glide as the knobs do
 ENDS = 2 * LANES  # numbers in a row of values at the ends of hops
@@ -54,22 +55,25 @@ def glide(layout, weights, state, frames):
         if left == _ONE:
             for k in range(plan.knobs + MIXES):
                 state[v.position + k] = state[v.target + k]
+        for k in range(plan.knobs):
+            state[v.condition + f * (plan.knobs + plan.hidden_lanes) + k] = state[v.position + k]
         for m in range(MIXES):
             state[v.ends + (m + 1) * ENDS + f + 2] = state[v.position + plan.knobs + m]
-        _modulate(layout, weights, state, v.modulations + f * plan.modulation)
+    _modulate(layout, weights, state, frames)
     return plan.modulation
 
 
 @inner
-def _modulate(layout, weights, state, row):
-    """What the knobs, where they stand now, set for a frame."""
+def _modulate(layout, weights, state, frames):
+    """What the knobs, where they stand in each frame, set for it."""
     plan, w, v = layout.plan, layout.weights, layout.voice
-    hidden = v.condition + plan.knobs
-    for k in range(plan.knobs):
-        state[v.condition + k] = state[v.position + k]
+    count, size = plan.knobs + plan.hidden_lanes, plan.modulation
     if plan.hidden_lanes:
-        dense.run_row(weights, w.knobs_hidden, state, v.position, plan.knobs, hidden, plan.hidden_lanes)
-        for o in range(0, plan.hidden_lanes, LANES):
-            store(state, hidden + o, tanh(load(state, hidden + o)))
-    dense.run_row(weights, w.knobs, state, v.condition, plan.knobs + plan.hidden_lanes, row, plan.modulation)
-    side_chain.modulate(weights, w.side_chain, state, row + layout.modulation.side_chain)
+        hidden = v.condition + plan.knobs
+        dense.run(weights, w.knobs_hidden, state, v.condition, count, plan.knobs, hidden, count, plan.hidden_lanes, frames)
+        for f in range(frames):
+            for o in range(hidden + f * count, hidden + f * count + plan.hidden_lanes, LANES):
+                store(state, o, tanh(load(state, o)))
+    dense.run(weights, w.knobs, state, v.condition, count, count, v.modulations, size, size, frames)
+    for f in range(frames):
+        side_chain.modulate(weights, w.side_chain, state, v.modulations + f * size + layout.modulation.side_chain)

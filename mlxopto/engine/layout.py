@@ -17,14 +17,14 @@ from numba.extending import intrinsic, register_jitable
 
 from mlxopto.engine import cell, colour, dense, film, knobs, levels, side_chain
 from mlxopto.engine.knobs import ENDS, MIXES
-from mlxopto.engine.table import Part, Row, Source, float64, made, offsets, offsets_type, padded, whole
+from mlxopto.engine.table import FRAMES, Part, Row, Source, float64, made, offsets, offsets_type, padded, whole
 from mlxopto.native.vector import LANES
 from mlxopto.nn.levels import WINDOW
 from mlxopto.nn.side_chain import REACH
 
 OFF, MAX, MEAN = range(3)  # links
-FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
 FEATURES = levels.FEATURES + side_chain.FEATURES + cell.FEATURES
+FEATURE_LANES = whole(FEATURES)
 UNHEARD = 1e6  # the lowest gain where there was none
 GLIDE_S = 0.02  # a change of the controls arrives after this time
 
@@ -62,19 +62,19 @@ VOICE = (
     Row("window", lambda _: 2 * (FRAMES + WINDOW - 1)),  # (hops, 2): peak and power; the first rows are remembered
     Row("key", lambda plan: (FRAMES + 1) * plan.hop_lanes),  # (hops, hop_lanes): what the detectors hear
     Row("side_chain", lambda _: side_chain.STATE.end),  # see `side_chain.STATES`
-    Row("cell"),  # how full the traps are, 0 to 1
+    Row("cell", lambda _: cell.STATE.end),  # see `cell.STATES`
     Row("modulations", lambda plan: FRAMES * plan.modulation, None),  # (frames, modulation); the first row is remembered
     Row("ends", lambda _: (1 + MIXES) * ENDS, None),  # (3, ENDS): gain, wet, dry at the ends of hops
-    Row("condition", lambda plan: plan.knobs + plan.hidden_lanes),  # knobs, hidden units; from here on scratch
-    Row("features", lambda _: FEATURES * LANES),  # (features, frames)
+    Row("condition", lambda plan: FRAMES * (plan.knobs + plan.hidden_lanes)),  # (frames, knobs, then hidden units); now scratch
+    Row("features", lambda _: FRAMES * FEATURE_LANES),  # (frames, features)
     Row("h", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): what goes from layer to layer
     Row("wide", lambda plan: FRAMES * 2 * plan.lanes),  # (frames, 2 lanes): before a gate
     Row("bent", lambda plan: FRAMES * plan.lanes),  # (frames, lanes): after FiLM
-    Row("sounding", lambda plan: 4 * sounding_size(plan)),  # (4, sounding_size): gain, wet, dry, audio
+    Row("sounding", lambda plan: 5 * sounding_size(plan)),  # (5, sounding_size): gain, wet, dry, audio, audio through the curve
 )
 CHANNEL = (
+    Row("before"),  # the tile before, through the curve
     Row("tile"),  # the samples of the tile that are known, zeros after them
-    Row("before"),  # the tile before
     Row("poles"),
     Row("peak_in", lambda _: 1),  # since somebody set it to zero, as the other meters
     Row("peak_out", lambda _: 1),
@@ -143,7 +143,7 @@ def lay_out(source: Source, channels: int, link: int) -> tuple[np.ndarray, np.nd
         voice_size=0,
         channel_size=0,
     )
-    voice, channel = (offsets(row.size(plan) for row in table) for table in (VOICE, CHANNEL))
+    voice, channel = (offsets(whole(row.size(plan)) for row in table) for table in (VOICE, CHANNEL))
     plan = plan._replace(voice_size=whole(voice[-1]), channel_size=whole(channel[-1]))
     numbers = [*plan, *offsets(array.size for array in weights), *modulation, *voice, *channel]
     joined = np.concatenate(weights)
@@ -181,7 +181,7 @@ def parts_of(state: np.ndarray, plan: Plan) -> list[tuple[Row, np.ndarray]]:
     starts += [(CHANNEL, plan.voices * plan.voice_size + channel * plan.channel_size) for channel in range(plan.channels)]
     found = []
     for table, at in starts:
-        edges = pairwise(offsets(row.size(plan) for row in table))
+        edges = pairwise(offsets(whole(row.size(plan)) for row in table))
         found += [(row, state[at + begin : at + end]) for row, (begin, end) in zip(table, edges, strict=True)]
     return found
 

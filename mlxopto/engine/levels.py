@@ -6,7 +6,8 @@ import numpy as np
 
 from mlxopto.native.arithmetic import log
 from mlxopto.native.compiler import inner
-from mlxopto.native.vector import LANES, fma, largest_lane, load, magnitude, maximum, splat, store, sum_lanes
+from mlxopto.native.memory import load, load_fours, store_fours
+from mlxopto.native.vector import LANES, fma, largest_lane, magnitude, maximum, splat, sum_lanes
 from mlxopto.nn import LevelFrontEnd
 from mlxopto.nn.levels import FLOOR, SCALE, WINDOW
 
@@ -15,8 +16,8 @@ _ZERO = np.float32(0.0)
 
 
 @inner
-def run(plan, v, state, frames):
-    """Log peak and log RMS of each frame's hop and of the last four hops; feature k of frame f goes to features[16 k + f]."""
+def run(plan, v, state, features, step, frames):
+    """Log peak and log RMS of each frame's hop and of the last four hops, to `FEATURES` of frame f at features + f step."""
     for f in range(frames):
         loudest, power = splat(_ZERO), splat(_ZERO)
         for i in range(0, plan.hop_lanes, LANES):
@@ -30,12 +31,14 @@ def run(plan, v, state, frames):
         for past in range(WINDOW - 1, -1, -1):
             long_peak = maximum(long_peak, state[row - 2 * past])
             long_power += state[row + 1 - 2 * past]
-        state[v.features + f] = state[row] * state[row]
-        state[v.features + LANES + f] = long_peak * long_peak
-        state[v.features + 2 * LANES + f] = state[row + 1]
-        state[v.features + 3 * LANES + f] = long_power * np.float32(1 / WINDOW)
+        at = features + f * step
+        state[at] = state[row] * state[row]
+        state[at + 1] = long_peak * long_peak
+        state[at + 2] = state[row + 1]
+        state[at + 3] = long_power * np.float32(1 / WINDOW)
     for i in range(2 * (WINDOW - 1)):
         state[v.window + i] = state[v.window + 2 * frames + i]
-    for k in range(FEATURES):
-        level = log(load(state, v.features + k * LANES) + np.float32(FLOOR**2)) * np.float32(0.5)
-        store(state, v.features + k * LANES, level * np.float32(SCALE) + np.float32(2.0))
+    for f in range(0, frames, 4):
+        at = features + f * step
+        level = log(load_fours(state, at, step) + np.float32(FLOOR**2)) * np.float32(0.5)
+        store_fours(state, at, step, level * np.float32(SCALE) + np.float32(2.0))

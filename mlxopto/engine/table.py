@@ -19,6 +19,8 @@ from mlxopto.engine.rate import Filters, Frames
 from mlxopto.models import Opto
 from mlxopto.native.vector import LANES
 
+FRAMES = 16  # worked on at once, one a lane where a layer has few outputs
+
 Affine = tuple[np.ndarray, np.ndarray]  # weights (n, conditions) and biases (n,): what the knobs set
 
 

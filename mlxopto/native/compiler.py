@@ -70,7 +70,7 @@ def inner(function: Callable[..., Any]) -> Any:
 
     It gets no machine code of its own, which would take most of the time of a first start.
     """
-    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
     return numba.njit(pipeline_class=_InnerCompiler, **options)(function)
 
 

@@ -1,7 +1,8 @@
-"""Sixteen floats at once inside numba: a value type for kernels whose loops LLVM vectorises badly.
+"""Sixteen, eight or four floats at once inside numba: value types for kernels whose loops LLVM vectorises badly.
 
-A `Vector` lives in registers: one of AVX-512, two of AVX2, four of NEON, whatever LLVM makes of sixteen lanes. The arithmetic
-is strict, so that a lane holds the bits that the same operations on a scalar give. Everything here works in compiled functions
+A `Vector` lives in registers: one of AVX-512, two of AVX2, four of NEON, whatever LLVM makes of sixteen lanes; `Eight` and
+`Four` are for what has no more parts and waits for itself from step to step. The arithmetic is strict, so that a lane holds the
+bits that the same operations on a scalar give. Everything here works in compiled functions
 only, and all but `load`, `store` and the horizontal ones also on plain float32, so that a function of them is written once:
 
     v = load(array, at);  v = fma(x, v, v * v);  store(array, at, v)
@@ -10,8 +11,8 @@ only, and all but `load`, `store` and the horizontal ones also on plain float32,
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, cast
 
 from llvmlite import ir
 from numba import types
@@ -21,106 +22,60 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 _SQRT_HALF_BITS = 0x3F3504F3
 
 
 class VectorType(types.Type):
-    """The numba type of sixteen float32."""
+    """The numba type of so many float32."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Vector16")
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(name=f"Vector{lanes}")
 
 
-Vector = VectorType()
+Vector, Eight, Four = (VectorType(lanes) for lanes in (LANES, 8, 4))
 
 
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, numba_type: Any):
-        super().__init__(manager, numba_type, _FLOATS)
+        super().__init__(manager, numba_type, floats(numba_type.lanes))
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """Pointer to sixteen floats of a contiguous float32 array, from a flat index."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _FLOATS.as_pointer())
+def floats(lanes: int) -> Any:
+    return ir.VectorType(_FLOAT, lanes)
 
 
-@intrinsic
-def load(_context, array, _index):
-    """array.flat[index : index + 16] of a contiguous float32 array; bounds are not checked."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
-
-    return Vector(array, types.intp), codegen
+def places(lanes: Iterable[int]) -> Any:
+    """Of a shuffle."""
+    order = list(lanes)
+    return ir.Constant(ir.VectorType(_INT, len(order)), order)
 
 
-@intrinsic
-def store(_context, array, _index, _value):
-    """array.flat[index : index + 16] = value, of a contiguous float32 array; bounds are not checked."""
-
-    def codegen(context, builder, signature, arguments):
-        array, index, value = arguments
-        builder.store(value, _address(context, builder, signature.args[0], array, index), align=4)
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp, Vector), codegen
+def joined(builder: Any, a: Any, b: Any) -> Any:
+    """Two vectors as one."""
+    return builder.shuffle_vector(a, b, places(range(2 * a.type.count)))
 
 
-@intrinsic
-def load_one(_context, array, _index):
-    """array.flat[index] of a contiguous float32 array, in all lanes; bounds are not checked, negative indices not
-    turned round.
-    """
-
-    def codegen(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return _splat(builder, builder.load(builder.gep(data, [arguments[1]])))
-
-    return Vector(array, types.intp), codegen
-
-
-@intrinsic
-def get(_context, array, _index):
-    """array.flat[index] of a contiguous float32 array; bounds are not checked, negative indices not turned round."""
-
-    def codegen(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load(builder.gep(data, [arguments[1]]))
-
-    return types.float32(array, types.intp), codegen
-
-
-@intrinsic
-def put(_context, array, _index, _value):
-    """array.flat[index] = value, as `get`."""
-
-    def codegen(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store(arguments[2], builder.gep(data, [arguments[1]]))
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp, types.float32), codegen
-
-
-def _splat(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_FLOATS, ir.Undefined)
+def spread(builder: Any, scalar: Any, lanes: int) -> Any:
+    undefined = ir.Constant(floats(lanes), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * LANES))
+    return builder.shuffle_vector(first, undefined, places([0] * lanes))
 
 
 def _elementwise(emit: Callable[..., Any]) -> Callable[..., Any]:
-    """emit(builder, *values) as code for float32 and for vectors: scalars among vectors go to all lanes."""
+    """emit(builder, *values) as code for float32 and for vectors of one size: scalars among vectors go to all lanes."""
 
-    def typed(*arguments: Any) -> tuple[Any, Any]:
-        kinds = [a if a is Vector else types.float32 for a in arguments]
-        kind = Vector if Vector in kinds else types.float32
+    def typed(*arguments: Any) -> tuple[Any, Any] | None:
+        kinds = [a if isinstance(a, VectorType) else types.float32 for a in arguments]
+        sizes = {kind for kind in kinds if isinstance(kind, VectorType)}
+        if len(sizes) > 1:
+            return None  # which is an error of types
+        kind = sizes.pop() if sizes else types.float32
 
         def codegen(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-            if kind is Vector:
-                values = [v if k is Vector else _splat(builder, v) for v, k in zip(values, kinds, strict=True)]
+            if isinstance(kind, VectorType):
+                values = [v if k is kind else spread(builder, v, kind.lanes) for v, k in zip(values, kinds, strict=True)]
             return emit(builder, *values)
 
         return kind(*kinds), codegen
@@ -131,25 +86,26 @@ def _elementwise(emit: Callable[..., Any]) -> Callable[..., Any]:
 def _call(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM intrinsic of one float type."""
     kind = values[0].type
-    name = f"llvm.{name}.{'v16f32' if kind == _FLOATS else 'f32'}"
+    name = f"llvm.{name}.{f'v{kind.count}f32' if isinstance(kind, ir.VectorType) else 'f32'}"
     function = builder.module.globals.get(name) or ir.Function(
         builder.module, ir.FunctionType(kind, [kind] * len(values)), name
     )
     return builder.call(function, values)
 
 
-def _like(kind: Any, of_scalars: Any, of_vectors: Any) -> Any:
-    return of_vectors if kind == _FLOATS else of_scalars
+def _integers(kind: Any) -> Any:
+    """Whole numbers, as many as floats."""
+    return ir.VectorType(_INT, kind.count) if isinstance(kind, ir.VectorType) else _INT
 
 
 def _constant(kind: Any, number: float) -> Any:
-    return ir.Constant(kind, [number] * LANES) if isinstance(kind, ir.VectorType) else ir.Constant(kind, number)
+    return ir.Constant(kind, [number] * kind.count) if isinstance(kind, ir.VectorType) else ir.Constant(kind, number)
 
 
 @intrinsic
 def splat(_context, _scalar):
     """One float32 in all lanes."""
-    return Vector(types.float32), lambda _context, builder, _signature, arguments: _splat(builder, arguments[0])
+    return Vector(types.float32), lambda _context, builder, _signature, arguments: spread(builder, arguments[0], LANES)
 
 
 @intrinsic
@@ -232,7 +188,7 @@ def two_to_the(_context, k):
     """2^k for a whole k from -126 to 127."""
 
     def emit(builder: Any, k: Any) -> Any:
-        integer = _like(k.type, _INT, _INTS)
+        integer = _integers(k.type)
         biased = builder.add(builder.fptosi(k, integer), _constant(integer, 127))
         return builder.bitcast(builder.shl(biased, _constant(integer, 23)), k.type)
 
@@ -244,7 +200,7 @@ def exponent(_context, a):
     """The whole k with a 2^-k from sqrt(1/2) to sqrt(2), for a normal and positive."""
 
     def emit(builder: Any, a: Any) -> Any:
-        integer = _like(a.type, _INT, _INTS)
+        integer = _integers(a.type)
         above = builder.sub(builder.bitcast(a, integer), _constant(integer, _SQRT_HALF_BITS))
         return builder.sitofp(builder.ashr(above, _constant(integer, 23)), a.type)
 
@@ -252,21 +208,58 @@ def exponent(_context, a):
 
 
 def _fold(builder: Any, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
-    """Halves on halves: lane 0 with lane 8, and so on, in four steps."""
-    for distance in (8, 4, 2, 1):
-        order = ir.Constant(_INTS, [(lane + distance) % LANES for lane in range(LANES)])
-        vector = combine(vector, builder.shuffle_vector(vector, vector, order))
+    """Halves on halves: of sixteen, lane 0 with lane 8, and so on, in four steps."""
+    distance = lanes = vector.type.count
+    while distance > 1:
+        distance //= 2
+        turned = places((lane + distance) % lanes for lane in range(lanes))
+        vector = combine(vector, builder.shuffle_vector(vector, vector, turned))
     return builder.extract_element(vector, ir.Constant(_INT, 0))
 
 
 @intrinsic
-def sum_lanes(_context, _vector):
-    """The sum of the sixteen, always in the same order."""
+def sum_lanes(_context, vector):
+    """The sum of all lanes, always in the same order."""
 
     def codegen(_context, builder, _signature, arguments):
         return _fold(builder, arguments[0], builder.fadd)
 
+    return types.float32(vector), codegen
+
+
+@intrinsic
+def sum_fours(_context, _vector):
+    """The sums of lanes 0 to 3, 4 to 7, 8 to 11 and 12 to 15, always in the same order."""
+
+    def codegen(_context, builder, _signature, arguments):
+        (vector,) = arguments
+        for distance in (2, 1):
+            turned = places(lane - lane % 4 + (lane + distance) % 4 for lane in range(LANES))
+            vector = builder.fadd(vector, builder.shuffle_vector(vector, vector, turned))
+        return builder.shuffle_vector(vector, vector, places(range(0, LANES, 4)))
+
+    return Four(Vector), codegen
+
+
+@intrinsic
+def last_lane(_context, _vector):
+    """Lane 15."""
+
+    def codegen(_context, builder, _signature, arguments):
+        return builder.extract_element(arguments[0], ir.Constant(_INT, LANES - 1))
+
     return types.float32(Vector), codegen
+
+
+@intrinsic(prefer_literal=True)
+def later(_context, _vector, by):
+    """Every lane so many lanes further on, a constant; zeros come in."""
+
+    def codegen(_context, builder, _signature, arguments):
+        first = LANES - by.literal_value
+        return builder.shuffle_vector(_constant(floats(LANES), 0.0), arguments[0], places(range(first, first + LANES)))
+
+    return Vector(Vector, by), codegen
 
 
 @intrinsic
@@ -280,17 +273,19 @@ def largest_lane(_context, _vector):
 
 
 class _Operator(ConcreteTemplate):
-    """The types of an operator between vectors, or a vector and a scalar."""
+    """The types of an operator between vectors of one size, or a vector and a scalar."""
 
     cases: ClassVar = [
-        signature(Vector, *kinds) for kinds in ((Vector, Vector), (Vector, types.float32), (types.float32, Vector))
+        signature(kind, *kinds)
+        for kind in (Vector, Eight, Four)
+        for kinds in ((kind, kind), (kind, types.float32), (types.float32, kind))
     ]
 
 
 def _define_operator(symbol: Any, emit: Callable[..., Any]) -> None:
     infer_global(symbol)(type(f"_Operator_{symbol.__name__}", (_Operator,), {"key": symbol}))
     for case in _Operator.cases:
-        _, codegen = _elementwise(emit)(*case.args)
+        _, codegen = cast(tuple[Any, Any], _elementwise(emit)(*case.args))
         lower_builtin(symbol, *case.args)(codegen)
 
 

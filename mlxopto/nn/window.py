@@ -13,8 +13,9 @@ import mlx.core as mx
 import numpy as np
 
 from mlxopto.native.compiler import kernel
+from mlxopto.native.memory import load, store
 from mlxopto.native.threads import over_ranges, to_numpy
-from mlxopto.native.vector import LANES, fma, load, splat, store, sum_lanes
+from mlxopto.native.vector import LANES, fma, splat, sum_lanes
 from mlxopto.nn import functional
 
 WINDOW = 64  # samples

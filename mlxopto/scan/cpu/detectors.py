@@ -13,8 +13,9 @@ import mlx.core as mx
 import numpy as np
 
 from mlxopto.native.compiler import inner, kernel
+from mlxopto.native.memory import load, store
 from mlxopto.native.threads import over_ranges, to_numpy
-from mlxopto.native.vector import LANES, fma, is_beyond, load, magnitude, maximum, minimum, root, splat, store, sum_lanes
+from mlxopto.native.vector import LANES, fma, is_beyond, magnitude, maximum, minimum, root, splat, sum_lanes
 from mlxopto.scan.reference import AVERAGES, DETECTORS, HALF, RECTIFIED
 
 _ONCE, _TWICE, _CHARGED, _STATES = 0, LANES, 2 * LANES, 3 * LANES  # in a state: averages, again, detectors
