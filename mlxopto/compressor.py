@@ -16,6 +16,7 @@ from mlxopto import weights
 from mlxopto.controls import Panel, Setting
 from mlxopto.engine import MlxEngine, NativeEngine, choice
 from mlxopto.engine.colour import LOUDEST
+from mlxopto.engine.kernel import is_audio
 from mlxopto.errors import RequestError
 from mlxopto.models import Network, Opto
 from mlxopto.text import quoted
@@ -164,7 +165,6 @@ FULLY_WET = Mix()
 class Stream:
     """A compressor that remembers: stream(block) gives the block compressed, however the signal is cut into blocks.
 
-    `gain` holds the linear gain that was applied to each sample of the last block, (samples, channels), before make-up and mix.
     Arguments as in `Compressor.stream`.
     """
 
@@ -184,7 +184,7 @@ class Stream:
         self.panel, self.channels, self.link = compressor.panel, channels, check_link(link or default, channels)
         self.setting, self.mix = setting or compressor.panel.setting({}), mix
         check(compressor, engine, self.link)
-        self.gain = np.ones((0, channels), np.float32)
+        self._gain = np.ones((0, channels), np.float32)
         self._engine = _engine(compressor.model, engine, channels, self.link, sample_rate)
         self._engine.aim(self.panel.normalise(self.setting), *mix.levels)
         self._engine.reset()
@@ -205,7 +205,8 @@ class Stream:
             RequestError: a shape that does not fit, or numbers that are no audio; the stream is then as it was.
         """
         audio = _audio(block)
-        if audio.shape not in ((len(audio), self.channels), (len(audio),) if self.channels == 1 else None):
+        columns = audio[:, None] if audio.ndim == 1 else audio
+        if columns.shape[1] != self.channels:
             raise RequestError(f"a block must be (samples, {self.channels}), got the shape {audio.shape}")
         heard = None if key is None else _audio(key)
         if heard is not None:
@@ -217,13 +218,17 @@ class Stream:
             check_link(self.link, self.channels, heard.shape[1])
             if len(heard) != len(audio):
                 raise RequestError(f"a key must have the block's {len(audio)} samples, got {len(heard)}")
-        y, self.gain = self.play(audio.reshape(len(audio), self.channels), heard)
-        return y.reshape(audio.shape)
+        y, self._gain = self._engine.process(columns, heard)
+        return y[:, 0] if audio.ndim == 1 else y
+
+    @property
+    def gain(self) -> np.ndarray:
+        """The linear gain of each sample of the last block, (samples, channels), before make-up and mix."""
+        return np.broadcast_to(self._gain, (len(self._gain), self.channels))
 
     def play(self, block: np.ndarray, key: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """A call without its checks: float32 (samples, channels) to the output and the gain of each sample."""
-        y, gain = self._engine.process(block, key)
-        return y, np.broadcast_to(gain, y.shape)
+        """A call without its checks: float32 (samples, channels) to the output and the gain, (samples, gain paths)."""
+        return self._engine.process(block, key)
 
     def set(
         self, *, mix: float | None = None, makeup_db: float | None = None, channel: int | None = None, **controls: float | str
@@ -304,6 +309,8 @@ def _engine(model: Network, name: str, channels: int, link: str, sample_rate: in
 
 def _audio(x: np.ndarray) -> np.ndarray:
     """Finite float32, whatever float came; whole numbers are refused, because only their owner knows their full scale."""
+    if type(x) is np.ndarray and x.dtype == np.float32 and x.ndim in (1, 2) and is_audio(np.ascontiguousarray(x).reshape(-1)):
+        return x
     try:
         array = np.asarray(x)
     except ValueError as error:  # rows of different lengths
