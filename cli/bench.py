@@ -91,14 +91,18 @@ def _show(result: dict[str, Any]) -> None:
         _table(
             "engine: the live callback",
             result["engine"],
-            ("channels", "block", "ns_per_sample", "real_time_factor", "block_us_median", "block_us_p999"),
+            ("channels", "block", "ns_per_sample", "ns_spread", "real_time_factor", "block_us_median", "block_us_p999"),
         )
     )
     out.print(
         _table("MLX, a batch of one", result["mlx"], ("device", "length", "forward_ns_per_sample", "train_ns_per_sample"))
     )
     if result["peers"]:
-        out.print(_table("peers, in the same turns", result["peers"], ("name", "block", "ns_per_sample", "real_time_factor")))
+        out.print(
+            _table(
+                "peers, in the same turns", result["peers"], ("name", "block", "ns_per_sample", "ns_spread", "real_time_factor")
+            )
+        )
     start = result["startup"]
     out.print(f"start: import {start['import_s']:.2f} s, then {start['first_block_s']:.2f} s to the first block")
 

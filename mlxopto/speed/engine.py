@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from numba import njit
 
 from mlxopto.compressor import Compressor
 from mlxopto.engine import NativeEngine
@@ -45,28 +47,40 @@ class BlockTimer:
         self._bridge = Bridge(engine, rate)
         self._x = (0.1 * np.random.default_rng(0).standard_normal((block, channels))).astype(np.float32)
         self._y = np.empty_like(self._x)
-        self._call = ctypes.CFUNCTYPE(
-            ctypes.c_int32, *[ctypes.c_void_p] * 2, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
-        )(callback.callback.address)
-        self._arguments = (self._x.ctypes.data, self._y.ctypes.data, block, None, 0, self._bridge.table.ctypes.data)
+        self._arguments = (self._x.ctypes.data, self._y.ctypes.data, block, self._bridge.table.ctypes.data)
 
     def run(self, calls: int) -> float:
-        """ns a sample inside the callback, over so many calls after one that is not timed."""
-        self._call(*self._arguments)
-        before = self._bridge.count(callback.SPENT_NS)
-        for _ in range(calls):
-            self._call(*self._arguments)
-        return (self._bridge.count(callback.SPENT_NS) - before) / (calls * self.block)
-
-    def measure_by(self, clock: int) -> None:
-        """Chooses the system's clock for the time spent in calls; a thread's own leaves out what else the machine does."""
-        self._bridge.measure_by(clock)
+        """ns a sample of CPU time, over so many calls after one that is not timed, with nothing of Python between them."""
+        _callbacks()(*self._arguments, 1)
+        start = time.thread_time_ns()
+        _callbacks()(*self._arguments, calls)
+        return (time.thread_time_ns() - start) / (calls * self.block)
 
     def block_us(self, share: float, clock: int, calls: int) -> float:
-        """A quantile of the microseconds in a call, by a clock of the system."""
-        self.measure_by(clock)
-        self.run(calls)
+        """A quantile of the microseconds in a call, by a clock of the system; a thread's own leaves out other work."""
+        self._bridge.measure_by(clock)
+        _callbacks()(*self._arguments, calls)
         return 1e6 * self._bridge.load(share)[0] * self.block / self._rate
+
+
+@cache
+def _callbacks() -> Any:
+    """A native loop around the live callback, called as PortAudio does."""
+    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_size_t] * 6)(callback.callback.address)  # pointers and numbers
+
+    @njit
+    def repeat(x: int, y: int, block: int, table: int, calls: int) -> None:
+        for _ in range(calls):
+            call(x, y, block, 0, 0, table)
+
+    return repeat
+
+
+class Cost(NamedTuple):
+    """ns a sample: the median of turns, and the width of the middle half of them."""
+
+    ns: float
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -79,12 +93,13 @@ class Contender:
 
 
 class EngineRow(TypedDict):
-    """The live callback of a model with so many channels, in blocks of so many samples."""
+    """The live callback of a model with so many channels, in blocks of so many samples; ns of CPU time."""
 
     model: str
     channels: int
     block: int
     ns_per_sample: float
+    ns_spread: float
     real_time_factor: float
     block_us_median: float
     block_us_p999: float
@@ -100,19 +115,21 @@ class MlxRow(TypedDict):
 
 
 class PeerRow(TypedDict):
-    """An engine beside ours."""
+    """An engine beside ours; ns of CPU time."""
 
     name: str
     block: int
     ns_per_sample: float
+    ns_spread: float
     real_time_factor: float
 
 
-def in_turns(contenders: list[Contender], turns: int = _TURNS) -> list[float]:
-    """The median ns a sample of each, in turns of 20 ms, so that what else the machine does meets all of them."""
+def in_turns(contenders: list[Contender], turns: int = _TURNS) -> list[Cost]:
+    """What each costs, in turns of 20 ms, so that what else the machine does meets all of them."""
     calls = [max(1, int(_TURN_NS / (c.run(3) * c.block))) for c in contenders]
     times = [[c.run(count) for c, count in zip(contenders, calls, strict=True)] for _ in range(turns)]
-    return [float(np.median(row)) for row in zip(*times, strict=True)]
+    low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=0)
+    return [Cost(float(ns), float(spread)) for ns, spread in zip(median, high - low, strict=True)]
 
 
 def engine_rows(compressor: Compressor, tell: Tell) -> list[EngineRow]:
@@ -121,16 +138,17 @@ def engine_rows(compressor: Compressor, tell: Tell) -> list[EngineRow]:
     for channels in (1, 2):
         tell(f"engine, {channels} channel{'s' if channels > 1 else ''}")
         timers = [BlockTimer(compressor, channels, block) for block in BLOCKS]
-        speeds = in_turns([Contender("", timer.block, timer.run) for timer in timers])
-        for timer, speed in zip(timers, speeds, strict=True):
-            calls = max(2000, min(_TAIL_CALLS, int(1e9 / (speed * timer.block))))
+        costs = in_turns([Contender("", timer.block, timer.run) for timer in timers])
+        for timer, cost in zip(timers, costs, strict=True):
+            calls = max(2000, min(_TAIL_CALLS, int(1e9 / (cost.ns * timer.block))))
             rows.append(
                 {
                     "model": compressor.name,
                     "channels": channels,
                     "block": timer.block,
-                    "ns_per_sample": round(speed, 2),
-                    "real_time_factor": round(1e9 / compressor.sample_rate / speed, 1),
+                    "ns_per_sample": round(cost.ns, 2),
+                    "ns_spread": round(cost.spread, 2),
+                    "real_time_factor": round(1e9 / compressor.sample_rate / cost.ns, 1),
                     "block_us_median": round(timer.block_us(0.5, time.CLOCK_MONOTONIC, calls), 2),
                     "block_us_p999": round(timer.block_us(0.999, time.CLOCK_THREAD_CPUTIME_ID, calls), 2),
                 }
@@ -198,10 +216,7 @@ def startup() -> dict[str, float]:
 
 
 def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[PeerRow], list[str]]:
-    """Other engines and ours in the same turns, and a sentence for each that is not installed.
-
-    ns a sample by the wall clock.
-    """
+    """Other engines and ours in the same turns, and a sentence for each that is not installed."""
     found: list[PeerRow] = []
     absent: list[str] = []
     for block in (64, 4096):
@@ -210,13 +225,14 @@ def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[PeerRow], list[s
         ours = BlockTimer(compressor, 1, block)
         contenders = [Contender(f"mlxopto {compressor.name}", block, ours.run)]
         contenders += [Contender(peer.name, peer.block, _timed(peer)) for peer in others if peer.block in (block, 48000)]
-        for contender, speed in zip(contenders, in_turns(contenders), strict=True):
+        for contender, cost in zip(contenders, in_turns(contenders), strict=True):
             found.append(
                 {
                     "name": contender.name,
                     "block": contender.block,
-                    "ns_per_sample": round(speed, 2),
-                    "real_time_factor": round(1e9 / peers.SAMPLE_RATE / speed, 2),
+                    "ns_per_sample": round(cost.ns, 2),
+                    "ns_spread": round(cost.spread, 2),
+                    "real_time_factor": round(1e9 / peers.SAMPLE_RATE / cost.ns, 2),
                 }
             )
     return found, absent
@@ -225,10 +241,10 @@ def peer_rows(compressor: Compressor, tell: Tell) -> tuple[list[PeerRow], list[s
 def _timed(peer: peers.Peer) -> Callable[[int], float]:
     def run(calls: int) -> float:
         peer.step()
-        start = time.perf_counter_ns()
+        start = time.process_time_ns()  # of all its threads
         for _ in range(calls):
             peer.step()
-        return (time.perf_counter_ns() - start) / (calls * peer.block)
+        return (time.process_time_ns() - start) / (calls * peer.block)
 
     return run
 

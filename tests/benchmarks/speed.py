@@ -17,10 +17,13 @@ if __name__ == "__main__":
     kinds = [(name, channels, block) for name in shipped() for channels in (1, 2) for block in BLOCKS]
     timers = [BlockTimer(mlxopto.load(name), channels, block) for name, channels, block in kinds]
     *costs, plain = in_turns([*map(callback_ns, timers), textbook_ns(4096)])
-    rows = [(*kind, f"{cost:.1f}", f"{cost / plain:.2f}") for kind, cost in zip(kinds, costs, strict=True)]
+    rows = [
+        (*kind, f"{cost.ns:.1f} +- {cost.spread / 2:.1f}", f"{cost.ns / plain.ns:.2f}")
+        for kind, cost in zip(kinds, costs, strict=True)
+    ]
     tell(
         "The live callback",
         ["model", "channels", "samples in a block", "ns a sample", "textbook compressors"],
-        [*rows, ("textbook compressor, scalar", 1, 4096, f"{plain:.1f}", "1.00")],
+        [*rows, ("textbook compressor, scalar", 1, 4096, f"{plain.ns:.1f} +- {plain.spread / 2:.1f}", "1.00")],
         "no seed: noise",
     )

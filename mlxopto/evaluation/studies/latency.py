@@ -65,15 +65,15 @@ def _rows(study: Study) -> list[dict[str, Any]]:
             model = fresh(arch, panel, RATE, 128)
             mx.eval(model.parameters())
             sizes = (*BLOCKS, *LENGTHS)
-            speeds = in_turns([Contender("", size, _Blocks(model, size, mx.Device(place)).run) for size in sizes], _TURNS)
-            rows += [_row(f"{arch}, MLX", where, size, ns) for size, ns in zip(sizes, speeds, strict=True)]
+            costs = in_turns([Contender("", size, _Blocks(model, size, mx.Device(place)).run) for size in sizes], _TURNS)
+            rows += [_row(f"{arch}, MLX", where, size, cost.ns) for size, cost in zip(sizes, costs, strict=True)]
     study.tell("opto, native engine")
     model = fresh("opto", panel, RATE, 128)
     mx.eval(model.parameters())
     native = Compressor(model, Card(_UNIT, "opto", model.config.__dict__, RATE, panel))
     timers = [BlockTimer(native, 1, block) for block in BLOCKS]
-    speeds = in_turns([Contender("", timer.block, timer.run) for timer in timers], _TURNS)
-    return rows + [_row("opto, native engine", "cpu", block, ns) for block, ns in zip(BLOCKS, speeds, strict=True)]
+    costs = in_turns([Contender("", timer.block, timer.run) for timer in timers], _TURNS)
+    return rows + [_row("opto, native engine", "cpu", block, cost.ns) for block, cost in zip(BLOCKS, costs, strict=True)]
 
 
 def _row(name: str, where: str, size: int, ns: float) -> dict[str, Any]:
