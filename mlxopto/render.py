@@ -19,6 +19,7 @@ from mlxopto.audio.ahead import ahead
 from mlxopto.compressor import FULLY_WET, Compressor, Mix, Stream
 from mlxopto.controls import Setting
 from mlxopto.errors import MlxoptoError, RequestError, WorkError
+from mlxopto.metrics.gain import gain_where_audible
 from mlxopto.metrics.loudness import LoudnessMeter
 
 AUDIBLE = 1e-3  # -60 dBFS: gain reduction is counted where the input is louder
@@ -267,15 +268,11 @@ class _Meters:
         """
         if not len(dry):
             return
-        nearest = np.arange(len(dry)) * len(gain) // len(dry)
-        audible = _over_channels(np.maximum, np.abs(dry)) > AUDIBLE
-        gain_db = np.where(audible, 20 * np.log10(np.maximum(_over_channels(np.minimum, gain)[nearest], 1e-6)), 0.0)
+        nearest = gain if len(gain) == len(dry) else gain[np.arange(len(dry)) * len(gain) // len(dry)]
         first, starts = self._columns(self.heard, len(dry))
         part = slice(first, first + len(starts))
-        self._gain_sum[part] += np.add.reduceat(gain_db, starts)
-        self._gain_count[part] += np.add.reduceat(audible.astype(np.float64), starts)
-        if audible.any():
-            self._deepest = min(self._deepest, float(gain_db[audible].min()))
+        lowest = gain_where_audible(dry, nearest, AUDIBLE, starts, self._gain_sum[part], self._gain_count[part])
+        self._deepest = min(self._deepest, lowest)
 
     def _columns(self, at: int, samples: int) -> tuple[int, np.ndarray]:
         """The overview's first column that a block touches, and where in the block each column starts."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mlxopto.native.compiler import kernel
+from mlxopto.native.compiler import inner, kernel
 
 LOWEST_RATE = 8000
 STEP_S = 0.1  # gating blocks of 0.4 s overlap by three quarters
@@ -80,13 +80,50 @@ def _high_pass(sample_rate: int) -> list[float]:
 
 @kernel
 def _weigh(block, filters, state, sums):
-    for c in range(block.shape[1]):
+    """Adds the power of each channel; two at a time, because a filter waits for itself (a last one alone goes twice)."""
+    shelf, high_pass = _coefficients(filters[0]), _coefficients(filters[1])
+    last = block.shape[1] - 1
+    for c in range(0, last + 1, 2):
+        d = min(c + 1, last)
+        left, right, left_power, right_power = _memory(state[c]), _memory(state[d]), 0.0, 0.0
         for i in range(block.shape[0]):
-            x = float(block[i, c])
-            for f in range(2):
-                b0, b1, b2, a1, a2 = filters[f]
-                y = b0 * x + state[c, f, 0]
-                state[c, f, 0] = b1 * x - a1 * y + state[c, f, 1]
-                state[c, f, 1] = b2 * x - a2 * y
-                x = y
-            sums[c] += x * x
+            x, left = _heard(float(block[i, c]), shelf, high_pass, left)
+            y, right = _heard(float(block[i, d]), shelf, high_pass, right)
+            left_power += x * x
+            right_power += y * y
+        _remember(state[c], left)
+        _remember(state[d], right)
+        sums[c] += left_power
+        if d > c:
+            sums[d] += right_power
+
+
+@inner
+def _coefficients(f):
+    return f[0], f[1], f[2], f[3], f[4]
+
+
+@inner
+def _memory(state):
+    return state[0, 0], state[0, 1], state[1, 0], state[1, 1]
+
+
+@inner
+def _remember(state, memory):
+    state[0, 0], state[0, 1], state[1, 0], state[1, 1] = memory
+
+
+@inner
+def _heard(x, shelf, high_pass, memory):
+    """A sample through both filters, and what they then remember."""
+    near, far, nearer, farther = memory
+    x, near, far = _filtered(x, shelf, near, far)
+    x, nearer, farther = _filtered(x, high_pass, nearer, farther)
+    return x, (near, far, nearer, farther)
+
+
+@inner
+def _filtered(x, filter, near, far):
+    b0, b1, b2, a1, a2 = filter
+    y = b0 * x + near
+    return y, (b1 * x + far) - a1 * y, b2 * x - a2 * y
