@@ -75,5 +75,6 @@ def _modulate(layout, weights, state, frames):
             for o in range(hidden + f * count, hidden + f * count + plan.hidden_lanes, LANES):
                 store(state, o, tanh(load(state, o)))
     dense.run(weights, w.knobs, state, v.condition, count, count, v.modulations, size, size, frames)
-    for f in range(frames):
-        side_chain.modulate(weights, w.side_chain, state, v.modulations + f * size + layout.modulation.side_chain)
+    for f in range(0, frames, 4):
+        row = v.modulations + f * size + layout.modulation.side_chain
+        side_chain.modulate(weights, w.side_chain, state, v.side_chain, row, size)

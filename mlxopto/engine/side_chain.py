@@ -17,7 +17,7 @@ from mlxopto.engine.table import FRAMES, Affine, Part, Row, Source, float64, off
 from mlxopto.native.arithmetic import exp, expm1, log, softplus
 from mlxopto.native.compiler import inner
 from mlxopto.native.memory import get, load, load_each, load_eight, load_four, load_fours, store, store_fours
-from mlxopto.native.vector import LANES, fma, keep_between, magnitude, maximum, minimum, root, sum_fours, sum_lanes
+from mlxopto.native.vector import LANES, fma, keep_between, magnitude, maximum, minimum, root, splat, sum_fours
 from mlxopto.nn import SideChain
 from mlxopto.nn.levels import FLOOR, SCALE
 from mlxopto.nn.side_chain import DETECTORS, GAIN_COMPUTERS, LEAST, NARROWEST_KNEE, REACH, RECTIFIED, SHARPNESS
@@ -137,31 +137,37 @@ def _positive(x):
 
 
 @inner
-def modulate(weights, constants, state, row):
-    """From what the knobs add up to, (SET.end,) at `row`, to rates a step, curves in nepers and mixes, in place."""
+def modulate(weights, constants, state, side, row, step):
+    """From what the knobs add up to in four frames, (SET.end,) at `row` and `step` apart, to rates a step, curves in nepers and
+    mixes, in place.
+    """
     sample_s, frame_s = weights[constants + CONSTANT.sample_s], weights[constants + CONSTANT.frame_s]
-    for at in range(row + SET.average, row + SET.reduction_attack, DETECTORS):
-        store(state, at, _rate(load_eight(state, at), sample_s))
+    for f in range(4):
+        rates = row + f * step
+        store(state, rates + SET.average, _rate(load(state, rates + SET.average), sample_s))  # and attack
+        store(state, rates + SET.release, _rate(load_eight(state, rates + SET.release), sample_s))
     for at in range(row + SET.reduction_attack, row + SET.rise, GAIN_COMPUTERS):
-        store(state, at, _rate(load_four(state, at), frame_s))
+        store_fours(state, at, step, _rate(load_fours(state, at, step), frame_s))
     for at in range(row + SET.rise, row + SET.slope, GAIN_COMPUTERS):
-        store(state, at, fma(exp(load_four(state, at)), frame_s, _LEAST))
-    slope = _ZERO - expm1(_ZERO - _positive(load_four(state, row + SET.slope)))
-    knee = _positive(load_four(state, row + SET.knee)) + np.float32(NARROWEST_KNEE)
-    threshold = load_four(state, row + SET.threshold)
-    most = exp(minimum(maximum(load_four(state, row + SET.range), _ZERO - _LOG_WIDEST), _LOG_WIDEST))
-    store(state, row + SET.slope, slope)
-    store(state, row + SET.knee, knee)
-    store(state, row + SET.range, most)
-    for at in range(row + SET.mixes, row + SET.offset, LANES):
-        store(state, at, _positive(load(state, at)))
-    total = load_four(state, row + SET.mixes)
-    for at in range(row + SET.mixes + GAIN_COMPUTERS, row + SET.offset, GAIN_COMPUTERS):
-        total = total + load_four(state, at)
+        store_fours(state, at, step, fma(exp(load_fours(state, at, step)), frame_s, _LEAST))
+    slope = _ZERO - expm1(_ZERO - _positive(load_fours(state, row + SET.slope, step)))
+    knee = _positive(load_fours(state, row + SET.knee, step)) + np.float32(NARROWEST_KNEE)
+    threshold = load_fours(state, row + SET.threshold, step)
+    most = exp(minimum(maximum(load_fours(state, row + SET.range, step), _ZERO - _LOG_WIDEST), _LOG_WIDEST))
+    store_fours(state, row + SET.slope, step, slope)
+    store_fours(state, row + SET.knee, step, knee)
+    store_fours(state, row + SET.range, step, most)
+    total = splat(_ZERO)
     for at in range(row + SET.mixes, row + SET.offset, GAIN_COMPUTERS):
-        store(state, at, load_four(state, at) / total)
-    at_full_scale = _curve(_ZERO, threshold, slope, knee, most) * load_four(weights, constants + CONSTANT.shares)
-    state[row + SET.offset] += weights[constants + CONSTANT.auto_makeup] * sum_lanes(at_full_scale)
+        mix = _positive(load_fours(state, at, step))
+        store_fours(state, at, step, mix)
+        total = total + mix
+    for at in range(row + SET.mixes, row + SET.offset, GAIN_COMPUTERS):
+        store_fours(state, at, step, load_fours(state, at, step) / total)
+    at_full_scale = _curve(_ZERO, threshold, slope, knee, most) * load(weights, constants + CONSTANT.shares)
+    store(state, side + STATE.gains, sum_fours(at_full_scale))
+    for f in range(4):
+        state[row + f * step + SET.offset] += weights[constants + CONSTANT.auto_makeup] * state[side + STATE.gains + f]
 
 
 @inner
