@@ -11,6 +11,7 @@ from rich.panel import Panel as Frame
 from rich.table import Table
 from rich.text import Text
 
+from mlxopto.live import advice
 from mlxopto.live.session import Session, Snapshot
 
 from .desk import HELP, Desk
@@ -81,8 +82,15 @@ def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, 
         ),
         Frame(_controls(desk, width), title=_slot(desk), title_align="left"),
         Text(_health(session, snapshot), style="dim"),
+        *_unheard(session, snapshot),
         Text(desk.message or HELP, style="yellow" if desk.message else "dim"),
     )
+
+
+def _unheard(session: Session, snapshot: Snapshot) -> list[Text]:
+    if not session.input or snapshot.silent_s < advice.SILENT_S:
+        return []
+    return [Text(advice.unheard(session.input), style="yellow")]
 
 
 def _title(session: Session, snapshot: Snapshot) -> Text:

@@ -65,6 +65,7 @@ def live(
 
     mlxopto live --attack fast
     """
+    from mlxopto.live import advice
     from mlxopto.live.midi import MidiInput
     from mlxopto.live.session import LiveOptions, Session
 
@@ -83,6 +84,8 @@ def live(
                 f"the network was trained at {compressor.sample_rate} Hz and runs at {session.sample_rate} Hz, "
                 "nothing is resampled"
             )
+        for sentence in advice.beforehand(session.input, session.output, session.sample_rate):
+            console.print(sentence)
         if session.player and session.player.header.remark:
             console.print(session.player.header.remark)
         desk = Desk(session, knobs.model_name(model, base), preset, base.midi if base else {})
@@ -147,12 +150,17 @@ def _watch(session: Session, desk: Desk, midi: MidiInput | None) -> None:
 
 
 def _report(session: Session, desk: Desk, midi: MidiInput | None) -> None:
-    """Plain lines from time to time."""
-    last, heard = time.monotonic(), []
+    """Plain lines from time to time, and once that nothing is heard."""
+    from mlxopto.live import advice
+
+    last, heard, told = time.monotonic(), [], False
     while session.running():
         time.sleep(FRAME_S)
         desk.hear_midi(midi.changes() if midi else [])
         heard.append(session.snapshot())
+        if session.input and heard[-1].silent_s > advice.SILENT_S and not told:
+            console.print(advice.unheard(session.input))
+            told = True
         if time.monotonic() - last > LINE_S:
             console.print(_line(heard))
             last, heard = time.monotonic(), []

@@ -115,16 +115,25 @@ def plan(inputs: Sequence[Path], output: Path | None, model_name: str) -> list[t
         else:
             target = output
         pairs.append((path, target))
-    taken: dict[str, Path] = {}
+    taken: dict[object, Path] = {}
     for source, target in pairs:
-        where = os.path.realpath(target)
+        where = _file(target)
         if where in taken:
             raise RequestError(f"{taken[where]} and {source} would both be written to {target}")
         taken[where] = source
     for source, _ in pairs:
-        if os.path.realpath(source) in taken:
+        if _file(source) in taken:
             raise RequestError(f"{source} is an input and would be an output too; give another output folder or file")
     return pairs
+
+
+def _file(path: Path) -> object:
+    """What two names of one file have in common, also where a volume takes IN.wav and in.wav for one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
 
 
 def prepare(

@@ -121,6 +121,10 @@ def test_plan_names_outputs_after_inputs_and_refuses_collisions(tmp_path):
         plan([tmp_path / "a.wav", out / ".." / "a.wav"], out, "cl1b")
     with pytest.raises(RequestError, match="is an input and would be an output too"):
         plan([tmp_path / "a.wav"], tmp_path / "a.wav", "cl1b")
+    if not (tmp_path / "A.WAV").exists():  # two names of one file, as on a volume that does not mind case
+        (tmp_path / "A.WAV").hardlink_to(tmp_path / "a.wav")
+    with pytest.raises(RequestError, match="is an input and would be an output too"):
+        plan([tmp_path / "a.wav"], tmp_path / "A.WAV", "cl1b")
     with pytest.raises(RequestError, match="must be a folder that exists"):
         plan([tmp_path / "a.wav", tmp_path / "b.flac"], tmp_path / "new", "cl1b")
     with pytest.raises(RequestError, match="holds no sound file"):

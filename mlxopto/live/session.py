@@ -66,6 +66,7 @@ class Snapshot:
     xruns: dict[str, int]
     block: int
     not_numbers: int
+    silent_s: float  # since the input was last anything but exactly zero
 
 
 class Session:
@@ -95,7 +96,7 @@ class Session:
         self._serial = 0
         rings = [helper.ring if helper else None for helper in (self.recorder, self.player)]
         self._bridge = Bridge(engine, self.sample_rate, options.sidechain_channels, self._limit(), *rings)
-        self._lost = False
+        self._lost, self._sounded = False, 0.0
         engine.aim(compressor.panel.normalise(setting), *mix.levels)
         engine.reset()
         self._stream = self._open()
@@ -167,8 +168,11 @@ class Session:
         rows = self._bridge.meters()
         peaks = rows[:, callback.METER_FIELDS :].max(axis=0) if len(rows) else np.zeros(2 * self.channels, np.float32)
         median, most = self._bridge.load(0.5, 1.0)
+        seconds = self.seconds
+        if peaks[: self.channels].any():
+            self._sounded = seconds
         return Snapshot(
-            seconds=self.seconds,
+            seconds=seconds,
             peaks_in=peaks[: self.channels],
             peaks_out=peaks[self.channels :],
             gain_db=float(20 * np.log10(rows[:, 1].min())) if len(rows) else None,
@@ -178,6 +182,7 @@ class Session:
             xruns=self._bridge.xruns(),
             block=self._bridge.count(callback.BLOCK),
             not_numbers=self._bridge.count(callback.NOT_NUMBERS),
+            silent_s=seconds - self._sounded,
         )
 
     def summary(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_any_keys_leave_a_setting_that_the_panel_accepts_and_a_picture(tmp_path_
         board.press(key)
         peaks = rng.uniform(0, 1.5, 4).astype(np.float32)
         drops = {"input_overflow": 0, "input_underflow": 1, "output_overflow": 0, "output_underflow": 0}
-        snapshot = Snapshot(1.0, peaks[:2], peaks[2:], -float(rng.uniform(0, 30)), 0.01, 0.1, 0, drops, 64, 0)
+        snapshot = Snapshot(1.0, peaks[:2], peaks[2:], -float(rng.uniform(0, 30)), 0.01, 0.1, 0, drops, 64, 0, 0.0)
         meters.add(snapshot)
         console = Console(width=width, height=60, record=True, file=io.StringIO())
         console.print(dashboard(board.session, board, meters, snapshot, width))

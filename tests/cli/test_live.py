@@ -104,6 +104,14 @@ def test_a_block_of_more_than_a_second_is_no_lost_device(tmp_path, song):
 
 
 @pytest.mark.clock
+def test_an_input_that_is_exactly_zero_is_said_once():
+    with jack_server(64, portaudio=False):
+        result = run("live", "--duration", "4.5")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("not even noise") == 1
+
+
+@pytest.mark.clock
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_a_session_in_order(tmp_path, number):
     with jack_server(128, portaudio=False):

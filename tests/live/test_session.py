@@ -116,6 +116,19 @@ def test_not_a_number_at_the_input_is_counted_and_forgotten(tmp_path):
         align(card.recorded(), compressor.stream(2)(x))
 
 
+@pytest.mark.parametrize(("level", "silent"), [(0.0, True), (1e-4, False)])
+def test_an_input_of_zeros_is_told_from_a_quiet_one(tmp_path, level, silent):
+    compressor = mlxopto.load("cl1b")
+    with (
+        alsa_files(tmp_path, np.float32(level) * noise(0.5)) as card,
+        Session(compressor, options(card, duration=0.5), compressor.panel.setting({})) as session,
+    ):
+        wait(session)
+        snapshot = session.snapshot()
+    assert (snapshot.silent_s == snapshot.seconds) == silent
+    assert snapshot.seconds == 0.5
+
+
 def test_bypass_is_the_input_itself_and_fades_without_a_click(tmp_path):
     compressor = mlxopto.load("cl1b")
     seconds = np.arange(2 * RATE) / RATE
