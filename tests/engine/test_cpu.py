@@ -196,7 +196,7 @@ def test_long_unlinked_blocks_run_on_threads_and_give_the_same_bits():
 @pytest.mark.parametrize("name", ["cl1b", "la2a", "cl1b-light"])
 @pytest.mark.parametrize("rate", [44100, 88200, 96000, 192000])
 def test_at_another_rate_the_network_differs_little_from_itself_between_resamplers(name, rate):
-    """1e-4 is a twentieth of the CL 1B model's own error on unseen settings."""
+    """1e-4 is about the models' own error on unseen settings."""
     compressor = mlxopto.load(name)
     x = soxr.resample(music(8), 48000, rate, quality="VHQ").astype(np.float32)
     resampled = compressor(x, rate)
