@@ -30,8 +30,9 @@ from tests.scan.recurrences import (
     single,
 )
 
-# a convolution by Fourier transforms: its rounding counts as many times in the gradient of `turns` as there are steps
-GRADIENT = {"diagonal_scan": 3e-4}
+# a convolution by Fourier transforms: its rounding counts as many times in the gradient of `turns` as there are steps; and
+# near a resonance the exact gradient itself changes by 1e-3 where an angle is rounded once
+GRADIENT, ROUNDING = {"diagonal_scan": 3e-4}, 6e-8
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SHAPES = (
     st.integers(1, 4),
@@ -43,11 +44,11 @@ SHAPES = (
 )
 
 
-DEVICE_SIZES = ((1, 1), (3, 9), (6, 5), (16, 8), (16, 16), (20, 2))  # others would only compile more kernels
+FEW_SIZES = ((1, 1), (3, 9), (6, 5), (16, 8), (16, 16), (20, 2))  # each compiles its kernels; slow tests have all sizes
 
 
-def sizes_for(place: str, width: int, states: int) -> tuple[int, int]:
-    return DEVICE_SIZES[(width + states) % len(DEVICE_SIZES)] if place == "device" else (width, states)
+def few_sizes(width: int, states: int) -> tuple[int, int]:
+    return FEW_SIZES[(width + states) % len(FEW_SIZES)]
 
 
 def check(name: str, batch: int, time: int, width: int, states: int, discretization: str, seed: int) -> None:
@@ -55,21 +56,22 @@ def check(name: str, batch: int, time: int, width: int, states: int, discretizat
     function, extra = getattr(scan, name), keywords(name, discretization)
     for a, b in zip(flat(function(*single(args), **extra)), in_numpy(name, args, discretization), strict=True):
         assert relative(a, b) < 1e-5
-    ours = gradients(function, single(args), **extra)
-    for position, (a, b) in enumerate(zip(ours, exact_gradients(name, args, discretization), strict=True)):
-        assert relative(a, b) < GRADIENT.get(name, 1e-4), f"argument {position}"
+    ours, exact = gradients(function, single(args), **extra), exact_gradients(name, args, discretization)
+    rounded = exact_gradients(name, [a * (1 + ROUNDING) for a in args], discretization) if name in GRADIENT else exact
+    for position, (a, b, c) in enumerate(zip(ours, exact, rounded, strict=True)):
+        assert relative(a, b) < GRADIENT.get(name, 1e-4) + 2 * relative(c, b), f"argument {position}"
 
 
 @FEW
 @given(*SHAPES)
 def test_selective_scan_agrees_with_float64(gpu_scan, batch, time, width, states, discretization, seed):
-    check("selective_scan", batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
+    check("selective_scan", batch, time, *few_sizes(width, states), discretization, seed)
 
 
 @FEW
 @given(st.sampled_from(NAMES[1:]), *SHAPES)
 def test_the_other_recurrences_agree_with_float64(gpu_scan, name, batch, time, width, states, discretization, seed):
-    check(name, batch, time, *sizes_for(gpu_scan, width, states), discretization, seed)
+    check(name, batch, time, *few_sizes(width, states), discretization, seed)
 
 
 @pytest.mark.slow
@@ -77,7 +79,8 @@ def test_every_recurrence_agrees_with_float64_at_hundreds_of_random_shapes(gpu_s
     rng = np.random.default_rng(7)
     for seed in range(len(NAMES) if request.config.getoption("--small") else 400):
         batch, time, width, states = (int(rng.integers(1, most + 1)) for most in (4, 160, 20, 20))
-        check(NAMES[seed % len(NAMES)], batch, time, *sizes_for(gpu_scan, width, states), "zoh", seed)
+        sizes = few_sizes(width, states) if gpu_scan == "device" else (width, states)
+        check(NAMES[seed % len(NAMES)], batch, time, *sizes, "zoh", seed)
 
 
 @pytest.mark.parametrize(
