@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # MLX's own default multiplies float32 matrices with 10 bits of mantissa on NVIDIA and recent Apple GPUs, an error of -60 dB
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 __all__ = ["Compressor", "Stream", "__version__", "load"]
 
 

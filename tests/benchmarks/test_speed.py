@@ -106,7 +106,7 @@ def test_a_training_step_costs_a_sample_no_more_than_60_passes_of_the_engine():
 
 @pytest.mark.slow
 def test_the_live_callback_keeps_its_budget():
-    """At most two and a half textbook compressors; twice that a sample in blocks of 64, of whose time 999 of 1,000 calls take a
+    """At most one and a half textbook compressors; twice that a sample in blocks of 64, of whose time 999 of 1,000 calls take a
     tenth.
     """
     timers = [BlockTimer(mlxopto.load("cl1b"), 1, block) for block in (64, 4096)]
@@ -117,7 +117,7 @@ def test_the_live_callback_keeps_its_budget():
         f"\nlive callback, mono: {large:.1f} ns a sample in blocks of 4096, {small:.1f} in blocks of 64; textbook {plain:.1f}"
     )
     print(f"a block of 64: median {median:.2f} us, 99.9th percentile of CPU time {tail:.1f} us")
-    assert large < 2.5 * plain
+    assert large < 1.5 * plain
     assert small < 2 * large
     assert tail < 0.1 * 64e6 / 48000
 
