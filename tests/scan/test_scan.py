@@ -125,8 +125,14 @@ def test_no_time_at_all_gives_nothing_and_keeps_the_state(name):
         assert mx.array_equal(a, b)
 
 
-def test_selective_scan_does_not_drift_over_ten_seconds_of_samples():
-    u, dt, a, b, c, d, h = arguments("selective_scan", 1, 480_000, 2, 3)
+def samples(request: pytest.FixtureRequest) -> int:
+    """Ten seconds, or one in the small form: the reference takes its time."""
+    return 48_000 if request.config.getoption("--small") else 480_000
+
+
+@pytest.mark.slow
+def test_selective_scan_does_not_drift_over_ten_seconds_of_samples(request):
+    u, dt, a, b, c, d, h = arguments("selective_scan", 1, samples(request), 2, 3)
     dt *= 1e-3  # time constants of thousands of steps, where float32 would lose exp(x) - 1
     y, last = scan.selective_scan(*single([u, dt, a, b, c, d, h]))
     y64, last64 = in_numpy("selective_scan", [u, dt, a, b, c, d, h])
@@ -143,8 +149,9 @@ def test_diagonal_scan_and_its_convolution_do_not_drift_over_a_second_of_samples
     assert relative(gpu.diagonal_scan(*single(args))[0], exact) < 1e-4
 
 
-def test_gru_scan_does_not_drift_over_ten_seconds_of_samples():
-    args = arguments("gru_scan", 1, 480_000, 2, 1)
+@pytest.mark.slow
+def test_gru_scan_does_not_drift_over_ten_seconds_of_samples(request):
+    args = arguments("gru_scan", 1, samples(request), 2, 1)
     y, _ = scan.gru_scan(*single(args))
     assert relative(y, in_numpy("gru_scan", args)[0]) < 1e-4
 
