@@ -71,6 +71,7 @@ class Held:
 
 def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, width: int) -> RenderableType:
     """The whole picture, `width` characters wide."""
+    unheard = advice.unheard(session.input, snapshot.silent_s)
     return Group(
         Frame(_levels(meters, width - 4), title=_title(session, snapshot), title_align="left"),
         Frame(
@@ -82,15 +83,9 @@ def dashboard(session: Session, desk: Desk, meters: Meters, snapshot: Snapshot, 
         ),
         Frame(_controls(desk, width), title=_slot(desk), title_align="left"),
         Text(_health(session, snapshot), style="dim"),
-        *_unheard(session, snapshot),
+        *([Text(unheard, style="yellow")] if unheard else []),
         Text(desk.message or HELP, style="yellow" if desk.message else "dim"),
     )
-
-
-def _unheard(session: Session, snapshot: Snapshot) -> list[Text]:
-    if not session.input or snapshot.silent_s < advice.SILENT_S:
-        return []
-    return [Text(advice.unheard(session.input), style="yellow")]
 
 
 def _title(session: Session, snapshot: Snapshot) -> Text:

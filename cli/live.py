@@ -158,8 +158,9 @@ def _report(session: Session, desk: Desk, midi: MidiInput | None) -> None:
         time.sleep(FRAME_S)
         desk.hear_midi(midi.changes() if midi else [])
         heard.append(session.snapshot())
-        if session.input and heard[-1].silent_s > advice.SILENT_S and not told:
-            console.print(advice.unheard(session.input))
+        unheard = advice.unheard(session.input, heard[-1].silent_s)
+        if unheard and not told:
+            console.print(unheard)
             told = True
         if time.monotonic() - last > LINE_S:
             console.print(_line(heard))

@@ -218,7 +218,7 @@ class Stream:
             check_link(self.link, self.channels, heard.shape[1])
             if len(heard) != len(audio):
                 raise RequestError(f"a key must have the block's {len(audio)} samples, got {len(heard)}")
-        y, self._gain = self._engine.process(columns, heard)
+        y, self._gain = self.play(columns, heard)
         return y[:, 0] if audio.ndim == 1 else y
 
     @property

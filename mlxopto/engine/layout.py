@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -143,11 +144,16 @@ def lay_out(source: Source, channels: int, link: int) -> tuple[np.ndarray, np.nd
         voice_size=0,
         channel_size=0,
     )
-    voice, channel = (offsets(whole(row.size(plan)) for row in table) for table in (VOICE, CHANNEL))
+    voice, channel = (_places(table, plan) for table in (VOICE, CHANNEL))
     plan = plan._replace(voice_size=whole(voice[-1]), channel_size=whole(channel[-1]))
     numbers = [*plan, *offsets(array.size for array in weights), *modulation, *voice, *channel]
     joined = np.concatenate(weights)
     return np.array(numbers, np.int64), aligned(np.where(np.abs(joined) < colour.FAINTEST, 0, joined))
+
+
+def _places(table: Sequence[Row], plan: Plan) -> list[int]:
+    """Where the rows of a state begin, each on a cache line, and where the last one ends."""
+    return offsets(whole(row.size(plan)) for row in table)
 
 
 @intrinsic
@@ -181,7 +187,7 @@ def parts_of(state: np.ndarray, plan: Plan) -> list[tuple[Row, np.ndarray]]:
     starts += [(CHANNEL, plan.voices * plan.voice_size + channel * plan.channel_size) for channel in range(plan.channels)]
     found = []
     for table, at in starts:
-        edges = pairwise(offsets(whole(row.size(plan)) for row in table))
+        edges = pairwise(_places(table, plan))
         found += [(row, state[at + begin : at + end]) for row, (begin, end) in zip(table, edges, strict=True)]
     return found
 

@@ -207,8 +207,7 @@ def _detect(plan, weights, constants, state, key, side, row, mod_step, frames):
     """
     once = maximum(load_eight(state, side + STATE.once), _FAINTEST)
     twice = maximum(load_eight(state, side + STATE.twice), _FAINTEST)
-    charged, turned = load_eight(state, side + STATE.charged), load_eight(weights, constants + CONSTANT.powers) * _ZERO + _ONE
-    powered = load_eight(weights, constants + CONSTANT.powers)
+    charged, powered = load_eight(state, side + STATE.charged), load_eight(weights, constants + CONSTANT.powers)
     for f in range(frames):
         average, attack = load_eight(state, row + SET.average), load_eight(state, row + SET.attack)
         release = load_eight(state, row + SET.release)
@@ -216,7 +215,7 @@ def _detect(plan, weights, constants, state, key, side, row, mod_step, frames):
         magnitudes = load_eight(weights, constants + CONSTANT.magnitudes) * sign
         waves = load_eight(weights, constants + CONSTANT.waves) * sign
         roots, powers = load_eight(weights, constants + CONSTANT.roots) * sign, powered * sign
-        charged, turned = charged * (sign * turned), sign
+        charged = charged * sign
         for i in range(plan.hop):
             sample = get(state, key + f * plan.hop_lanes + i)
             once = fma(average, fma(sample, sample, _FAINTEST) - once, once)
@@ -227,12 +226,13 @@ def _detect(plan, weights, constants, state, key, side, row, mod_step, frames):
             )
             distance = heard - charged
             charged = maximum(fma(attack, distance, charged), fma(release, distance, charged))
-        reached = maximum(charged * sign, _ZERO)
+        charged = charged * sign
+        reached = maximum(charged, _ZERO)
         store(state, side + STATE.amplitudes + f * DETECTORS, fma(powered, root(reached + _FLOOR_POWER) - reached, reached))
         row = row + mod_step
     store(state, side + STATE.once, once)
     store(state, side + STATE.twice, twice)
-    store(state, side + STATE.charged, charged * turned)
+    store(state, side + STATE.charged, charged)
 
 
 @inner

@@ -31,8 +31,10 @@ def beforehand(source: Port | None, output: Port, sample_rate: int) -> list[str]
     return found
 
 
-def unheard(source: Port) -> str:
-    """What to do about an input that has been exactly zero for SILENT_S."""
+def unheard(source: Port | None, silent_s: float) -> str | None:
+    """What to do about an input that has been exactly zero for so many seconds; None before SILENT_S, and for a played file."""
+    if source is None or silent_s < SILENT_S:
+        return None
     if sys.platform == "darwin":
         return (
             f"nothing comes from {source.name}, not even noise: allow this terminal to use the microphone in System Settings, "

@@ -69,7 +69,7 @@ class Bridge:
     def measure_by(self, clock: int) -> None:
         """Chooses the system's clock for the time spent in calls, and forgets what was counted of it."""
         self.table[callback.CLOCK] = clock
-        self._counters[[callback.SPENT_NS, callback.CALLS, callback.LATE]] = 0
+        self._counters[[callback.CALLS, callback.LATE]] = 0
         self._histogram[:] = 0
 
     def ended(self) -> bool:

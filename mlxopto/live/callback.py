@@ -28,10 +28,9 @@ TABLE_SIZE = 16
 # the counters: samples so far, samples after which the stream ends, calls, calls longer than their block, what PortAudio
 # reported,
 POSITION, LIMIT, CALLS, LATE, INPUT_UNDERFLOW, INPUT_OVERFLOW, OUTPUT_UNDERFLOW, OUTPUT_OVERFLOW = range(8)
-# samples that were no numbers, that the recording had no room for, that the file was late with; ns in all calls; samples in the
-# last
-NOT_NUMBERS, UNRECORDED, UNPLAYED, SPENT_NS, BLOCK = range(8, 13)
-COUNTERS_SIZE = 13
+# samples that were no numbers, that the recording had no room for, that the file was late with; samples in the last call
+NOT_NUMBERS, UNRECORDED, UNPLAYED, BLOCK = range(8, 12)
+COUNTERS_SIZE = 12
 BINS_A_DECADE, DECADES, LEAST_LOAD = 100, 6, 1e-5  # of the histogram
 METER_FIELDS = 2  # of a row of meters: samples, lowest gain; then peaks in, peaks out, a channel each
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.CPointer(types.int64)))
@@ -122,7 +121,6 @@ def _account(table, counters, flags, frames, spent):
     if frames:
         load = spent * 1e-9 * table[RATE] / frames
         counters[LATE] += load > 1
-        counters[SPENT_NS] += spent
         place = int(BINS_A_DECADE * np.log10(max(load, LEAST_LOAD) / LEAST_LOAD))
         carray(ints_at(table[HISTOGRAM]), BINS_A_DECADE * DECADES)[min(place, BINS_A_DECADE * DECADES - 1)] += 1
 

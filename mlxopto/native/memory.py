@@ -94,7 +94,7 @@ def load_each(_context, array, _index, _step):
 
 @intrinsic
 def store(_context, array, _index, value):
-    """array.flat[index : index + lanes] = value,."""
+    """array.flat[index : index + lanes] = value."""
 
     def codegen(context, builder, signature, arguments):
         array, index, vector = arguments
@@ -106,9 +106,7 @@ def store(_context, array, _index, value):
 
 @intrinsic
 def load_one(_context, array, _index):
-    """array.flat[index] of a contiguous float32 array, in all lanes; bounds are not checked, negative indices not
-    turned round.
-    """
+    """array.flat[index], in all sixteen lanes."""
 
     def codegen(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -43,11 +43,12 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def floats(lanes: int) -> Any:
+    """LLVM's type of so many float32."""
     return ir.VectorType(_FLOAT, lanes)
 
 
 def places(lanes: Iterable[int]) -> Any:
-    """Of a shuffle."""
+    """The lanes that a shuffle takes, in order."""
     order = list(lanes)
     return ir.Constant(ir.VectorType(_INT, len(order)), order)
 
@@ -58,6 +59,7 @@ def joined(builder: Any, a: Any, b: Any) -> Any:
 
 
 def spread(builder: Any, scalar: Any, lanes: int) -> Any:
+    """A scalar in all lanes."""
     undefined = ir.Constant(floats(lanes), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
     return builder.shuffle_vector(first, undefined, places([0] * lanes))

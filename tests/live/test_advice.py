@@ -36,5 +36,11 @@ def test_a_headset_that_fell_to_the_rate_of_speech_is_named(rate, kilohertz):
 @pytest.mark.parametrize(("system", "words"), [("darwin", "Privacy & Security, Microphone"), ("linux", "the right --input")])
 def test_silence_says_where_to_look(monkeypatch, system, words):
     monkeypatch.setattr(sys, "platform", system)
-    assert words in advice.unheard(port("Microphone"))
-    assert "Microphone" in advice.unheard(port("Microphone"))
+    sentence = advice.unheard(port("Microphone"), 3.0)
+    assert words in sentence
+    assert "Microphone" in sentence
+
+
+def test_a_short_silence_and_that_of_a_file_are_nothing():
+    assert advice.unheard(port("Microphone"), 2.9) is None
+    assert advice.unheard(None, 60.0) is None
